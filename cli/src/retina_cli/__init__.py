@@ -1,0 +1,1 @@
+"""The ``retina`` command and its report, over ``retina_core``."""

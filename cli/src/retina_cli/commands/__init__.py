@@ -1,0 +1,1 @@
+"""One file for each command: it parses, builds a request, calls the core and prints."""

@@ -1,0 +1,82 @@
+"""``retina data``: look at a data set, or draw one of phantom eyes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from retina_cli import options
+from retina_cli.console import note, print_json, print_line
+from retina_cli.group import Entry, RetinaGroup
+from retina_cli.session import Session
+
+if TYPE_CHECKING:
+    from retina_core.data.inspect import Inspection
+
+TABLE = {
+    "inspect": Entry("retina_cli.commands.data:inspect", "Counts, sizes, channels, split and problems."),
+    "phantom": Entry(
+        "retina_cli.commands.data:phantom", "Draw a data set of phantom eyes, which show no real eye."
+    ),
+}
+
+
+@click.command(cls=RetinaGroup, table=TABLE)
+def data() -> None:
+    """Look at a data set, or draw one of phantom eyes."""
+
+
+@click.command()
+@click.argument("path")
+@options.reader
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.png",
+    help="Write a contact sheet: photographs with their labels drawn over them.",
+)
+@options.as_json
+@click.pass_obj
+def inspect(session: Session, path: str, reader: str | None, sheet: Path | None, as_json: bool) -> None:
+    """Say what the data set at PATH holds, and all that is wrong with it (then the exit status is 2)."""
+    from retina_core.data.inspect import inspect_dataset
+
+    found = inspect_dataset(path, reader=reader, registry=session.registry, sheet=sheet)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _print(found)
+    if found.problems:
+        raise click.exceptions.Exit(2)
+
+
+def _print(found: Inspection) -> None:
+    print_line(str(found))
+
+
+@click.command()
+@options.out("A new folder, in the layout that the reader folder knows.")
+@click.option(
+    "--count", default=20, show_default=True, type=click.IntRange(min=1, max=1_000_000), help="Eyes."
+)
+@click.option(
+    "--size",
+    "image_px",
+    default=256,
+    show_default=True,
+    type=click.IntRange(min=32, max=4096),
+    help="Side of a photograph in pixels.",
+)
+@options.seed
+def phantom(out: Path, count: int, image_px: int, seed: int) -> None:
+    """Draw COUNT phantom eyes with exact label maps. They show no real eye."""
+    from retina_cli.listener import ConsoleListener, Pace
+    from retina_core.formats.phantom_set import write_phantom_set
+
+    with ConsoleListener() as listener:
+        pace = Pace("phantom", count, "eyes", listener)
+        write_phantom_set(out, count, image_px, seed, told=pace.reached)
+    note("These pictures were drawn by a program and show no real eye.")
+    print_line(str(out))

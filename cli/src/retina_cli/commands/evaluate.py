@@ -1,0 +1,97 @@
+"""``retina evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from retina_cli import options
+from retina_cli.console import print_json, print_line, print_scores
+from retina_cli.listener import ConsoleListener
+from retina_cli.session import Session
+from retina_cli.settings import parse_settings
+
+REGIMES = ("real", "synth")
+"""What a segmenter may be trained on."""
+
+
+def _regimes(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
+    """``real,synth`` as ``("REAL", "SYNTH")``."""
+    words = [word.strip().lower() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in REGIMES:
+            raise click.BadParameter(f"{word!r} is not one of {', '.join(REGIMES)}", context, option)
+    return tuple(dict.fromkeys(word.upper() for word in words))
+
+
+@click.command()
+@click.option(
+    "--synthetic", required=True, metavar="DIR", type=click.Path(path_type=Path), help="A synthetic set."
+)
+@options.data
+@options.reader
+@click.option("--evaluator", "evaluators", multiple=True, required=True, metavar="NAME", help="Repeatable.")
+@options.out("A folder for each evaluator is made in it.")
+@click.option(
+    "--regime", "regimes", callback=_regimes, default="real,synth", show_default=True, help="What to compare."
+)
+@options.preset
+@options.settings
+@options.seed
+@options.machine
+@options.as_json
+@click.pass_obj
+def evaluate(
+    session: Session,
+    synthetic: Path,
+    data: str,
+    reader: str | None,
+    evaluators: tuple[str, ...],
+    out: Path,
+    regimes: tuple[str, ...],
+    preset: str,
+    settings: tuple[str, ...],
+    seed: int,
+    device: str,
+    precision: str,
+    track: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Train on the synthetic set and on the real training part; test both on real eyes that no model has seen.
+
+    Settings are written --set EVALUATOR.KEY=VALUE, those of the data --set data.KEY=VALUE.
+    """
+    specs = [session.registry.stage(name, "evaluator") for name in evaluators]
+    chosen = parse_settings(settings, [*(spec.name for spec in specs), "data"])
+    for spec in specs:
+        session.registry.config_class(spec).resolve(spec.name, preset, chosen.get(spec.name))
+    config = options.data_config(preset, chosen)
+
+    from retina_core import evaluate as evaluate_pairs
+    from retina_core import open_dataset
+
+    dataset = open_dataset(data, reader=reader, registry=session.registry, config=config)
+    split = dataset.split(seed, config.test_share)
+    with ConsoleListener() as listener:
+        told = options.fit_options(listener, seed, device, precision, track)
+        found = [
+            evaluate_pairs(
+                spec.name,
+                synthetic,
+                split,
+                out / spec.name,
+                preset=preset,
+                settings=chosen.get(spec.name),
+                regimes=regimes,
+                options=told,
+                registry=session.registry,
+            )
+            for spec in specs
+        ]
+    if as_json:
+        print_json([scores.to_json() for scores in found])
+        return
+    for scores in found:
+        print_scores(scores)
+    print_line(str(out))

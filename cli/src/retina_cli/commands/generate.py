@@ -1,0 +1,63 @@
+"""``retina generate``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from retina_cli import options
+from retina_cli.console import print_line
+from retina_cli.listener import ConsoleListener
+from retina_cli.session import Session
+
+
+def _shard(context: click.Context, option: click.Parameter, text: str) -> tuple[int, int]:
+    """``I/N``: part I, from 0, of N equal parts."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or int(found[1]) >= int(found[2]):
+        raise click.BadParameter(f"{text!r} is not I/N with 0 <= I < N, such as 0/4", context, option)
+    return int(found[1]), int(found[2])
+
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--labels", required=True, type=FOLDER, metavar="DIR", help="A trained label generator.")
+@click.option("--translator", required=True, type=FOLDER, metavar="DIR", help="A trained image translator.")
+@click.option(
+    "--count", required=True, type=click.IntRange(min=1), help="Pairs in all, over all shards together."
+)
+@options.out("The synthetic set.")
+@options.seed
+@click.option("--shard", callback=_shard, default="0/1", metavar="I/N", help="Make part I, from 0, of N.")
+@options.devices
+@click.pass_obj
+def generate(
+    session: Session,
+    labels: Path,
+    translator: Path,
+    count: int,
+    out: Path,
+    seed: int,
+    shard: tuple[int, int],
+    device: str,
+    precision: str,
+) -> None:
+    """Draw label maps and paint a photograph over each."""
+    from retina_core import generate as generate_pairs
+
+    with ConsoleListener() as listener:
+        generate_pairs(
+            labels,
+            translator,
+            count=count,
+            out=out,
+            seed=seed,
+            shard=shard,
+            options=options.fit_options(listener, seed, device, precision),
+            registry=session.registry,
+        )
+    print_line(str(out))

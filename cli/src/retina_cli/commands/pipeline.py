@@ -1,0 +1,112 @@
+"""``retina pipeline``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from retina_cli import options
+from retina_cli.console import print_line, print_scores
+from retina_cli.experiment import Experiment, read_experiment
+from retina_cli.listener import ConsoleListener
+from retina_cli.session import Session
+from retina_cli.settings import check_prefix, merged, parse_settings
+
+
+def _read(context: click.Context, _: click.Parameter, path: Path | None) -> Experiment:
+    """Read the file before the options, which then take what is not on the command line from it."""
+    experiment = read_experiment(path) if path else Experiment()
+    context.default_map = dict(experiment.options)
+    return experiment
+
+
+@click.command()
+@click.argument(
+    "experiment",
+    required=False,
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    callback=_read,
+    metavar="[EXPERIMENT.toml]",
+)
+@click.option("--labels", required=True, metavar="NAME", help="Label generator.")
+@click.option("--translator", required=True, metavar="NAME", help="Image translator.")
+@click.option(
+    "--evaluator",
+    multiple=True,
+    metavar="NAME",
+    help="Evaluator; repeatable. None: nothing is evaluated.",
+)
+@options.data
+@options.reader
+@options.preset
+@options.init
+@click.option("--count", type=click.IntRange(min=1), help="Synthetic pairs.")
+@options.seed
+@options.out("The run folder; the same command continues there.", required=False)
+@options.settings
+@options.machine
+@click.pass_obj
+def pipeline(
+    session: Session,
+    /,
+    experiment: Experiment,
+    labels: str,
+    translator: str,
+    evaluator: tuple[str, ...],
+    data: str,
+    reader: str | None,
+    preset: str,
+    init: str | None,
+    count: int | None,
+    seed: int,
+    out: Path | None,
+    settings: tuple[str, ...],
+    device: str,
+    precision: str,
+    track: tuple[str, ...],
+) -> None:
+    """Train both stages, generate pairs, evaluate them, and write report.html, all in one run folder.
+
+    Settings are written --set labels.KEY=VALUE, translator.KEY, data.KEY or EVALUATOR.KEY. An EXPERIMENT.toml holds
+    the same: options as keys, settings as tables; the command line goes before it.
+    """
+    registry = session.registry
+    names = [registry.stage(name, "evaluator").name for name in evaluator]
+    prefixes = ["labels", "translator", "data", *names]
+    for prefix in experiment.settings:
+        check_prefix(prefix, prefixes, "the experiment")
+    chosen = merged(experiment.settings, parse_settings(settings, prefixes))
+    label_generator = registry.stage(labels, "label-generator").name
+    image_translator = registry.stage(translator, "image-translator").name
+
+    from retina_cli.report import write_report
+    from retina_core import PipelineRequest, run_pipeline
+
+    request = PipelineRequest(
+        labels=label_generator,
+        translator=image_translator,
+        evaluators=tuple(names),
+        data=data,
+        reader=reader,
+        preset=preset,
+        init=init,
+        count=count,
+        seed=seed,
+        out=out,
+        settings=chosen,
+    )
+    with ConsoleListener() as listener:
+        told = options.fit_options(listener, seed, device, precision, track)
+        run = run_pipeline(request, options=told, registry=registry)
+        report = write_report(run)
+    _print_scores(run)
+    print_line(str(report))
+
+
+def _print_scores(run: Path) -> None:
+    from retina_core.evaluation.scores import Scores
+
+    for path in sorted(run.glob("evaluation/*/scores.json")):
+        print_scores(Scores.read(path))

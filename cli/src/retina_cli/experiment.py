@@ -1,0 +1,101 @@
+"""An experiment as a TOML file: what ``retina pipeline`` is told, so that it can be kept, shared and changed.
+
+    preset = "quick"                 # top-level keys are the command's options
+    evaluator = ["unet"]
+    count = 100
+    data = "CHASE_DB1"               # or [data] with path = "CHASE_DB1" and settings
+
+    [labels]                         # tables are the prefixes of --set
+    stage = "dcgan"
+    resolution = 128
+
+    [translator]
+    stage = "pix2pix"
+
+    [unet]                           # settings of an evaluator
+    seen_images = 4000
+
+What the command line says goes before what the file says.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from retina_cli.settings import Settings
+from retina_core.errors import PathError, UnknownKeyError
+
+NAMED = {"labels": "stage", "translator": "stage", "data": "path"}
+"""Tables that say what they are about, and the key that they say it with; the rest of the table are settings."""
+OPTIONS: dict[str, type | tuple[type, ...]] = {
+    **{
+        "labels": str,
+        "translator": str,
+        "data": str,
+        "evaluator": (str, list),
+        "reader": str,
+        "preset": str,
+    },
+    **{
+        "init": str,
+        "count": int,
+        "seed": int,
+        "out": str,
+        "device": str,
+        "precision": str,
+        "track": (str, list),
+    },
+}
+"""Top-level keys and what they hold."""
+REPEATED = ("evaluator", "track")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a file says: options of the command, and settings by prefix."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
+
+
+def read_experiment(path: Path) -> Experiment:
+    """The experiment that a TOML file describes.
+
+    Raises:
+        PathError: it cannot be read, is not TOML, or an option holds something else than it should.
+        UnknownKeyError: an option is unknown; names the nearest right one.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PathError(path, error.strerror or str(error), "name a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PathError(path, f"is not TOML: {error}", "mend it and run again") from None
+    return _experiment(path, content)
+
+
+def _experiment(path: Path, content: Mapping[str, Any]) -> Experiment:
+    options = {key: value for key, value in content.items() if not isinstance(value, dict)}
+    settings = {key: dict(value) for key, value in content.items() if isinstance(value, dict)}
+    for prefix, key in NAMED.items():
+        if key in settings.get(prefix, {}):
+            options[prefix] = settings[prefix].pop(key)
+    for key, value in options.items():
+        if key not in OPTIONS:
+            raise UnknownKeyError(str(path), key, OPTIONS)
+        if not isinstance(value, OPTIONS[key]) or isinstance(value, bool):
+            raise PathError(path, f"{key} = {value!r} is not {_described(key)}", "mend it and run again")
+    for key in REPEATED:
+        if isinstance(options.get(key), str):
+            options[key] = [options[key]]
+    return Experiment(options, settings)
+
+
+def _described(key: str) -> str:
+    if OPTIONS[key] is int:
+        return "a whole number"
+    return "text in quotes" if OPTIONS[key] is str else "text in quotes, or a list of them"

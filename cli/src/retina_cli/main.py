@@ -1,0 +1,35 @@
+"""The ``retina`` command: a table of commands, each imported when it is used."""
+
+from __future__ import annotations
+
+import click
+
+from retina_cli.group import Entry, RetinaGroup
+from retina_cli.session import Session
+
+_ROOM = "retina_cli.commands"
+
+COMMANDS = {
+    "list": Entry(f"{_ROOM}.list:list_offers", "Stages, readers, and broken plugins with the reason."),
+    "show": Entry(f"{_ROOM}.show:show", "Settings of a stage, or what a stage folder holds."),
+    "doctor": Entry(f"{_ROOM}.doctor:doctor", "Versions, device, precision and plugins of this machine."),
+    "data": Entry(f"{_ROOM}.data:data", "Look at a data set, or draw one of phantom eyes."),
+    "train": Entry(f"{_ROOM}.train:train", "Train one stage on a data set."),
+    "generate": Entry(f"{_ROOM}.generate:generate", "Draw labelled photographs with two trained stages."),
+    "evaluate": Entry(
+        f"{_ROOM}.evaluate:evaluate", "Say what a synthetic set is worth, on real photographs."
+    ),
+    "report": Entry(f"{_ROOM}.report:report", "Write a run's report.html anew."),
+    "pipeline": Entry(
+        f"{_ROOM}.pipeline:pipeline", "Train, generate, evaluate and report in one run folder."
+    ),
+}
+"""Name -> where the command is, and its line of ``retina --help``; plugins' commands come after these."""
+
+
+@click.command(cls=RetinaGroup, table=COMMANDS, with_plugins=True)
+@click.version_option(package_name="retina-cli", prog_name="retina")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Labelled retinal photographs out of noise, and what they are worth."""
+    context.ensure_object(Session)

@@ -1,0 +1,124 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from retina_core.errors import PathError
+
+if TYPE_CHECKING:
+    from retina_cli.listener import ConsoleListener
+    from retina_core.config import DataConfig
+    from retina_core.training.options import FitOptions
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "bf16", "fp32")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="JSON, for a program to read.")
+preset = click.option(
+    "--preset", default="standard", show_default=True, metavar="NAME", help="quick, standard or paper."
+)
+seed = click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="What randomness follows."
+)
+data = click.option(
+    "--data",
+    "data",
+    default="phantom",
+    show_default=True,
+    metavar="PATH",
+    help="A data set's folder, or phantom.",
+)
+reader = click.option(
+    "--reader", metavar="NAME", help="Who reads the data; default: whoever knows its layout."
+)
+init = click.option(
+    "--init",
+    metavar="starter|none|DIR",
+    help="Start from the plugin's starter, from nothing, or from a stage folder.",
+)
+settings = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting; repeatable. See: retina show STAGE.",
+)
+
+
+def out(meaning: str, *, required: bool = True) -> Callable[[Command], Command]:
+    """``--out DIR``."""
+    return click.option(
+        "--out", required=required, type=click.Path(path_type=Path), metavar="DIR", help=meaning
+    )
+
+
+def machine(command: Command) -> Command:
+    """``--device``, ``--precision`` and ``--track``."""
+    command = click.option(
+        "--track",
+        multiple=True,
+        metavar="TRACKER",
+        help="Log to a tracker too, e.g. tensorboard; repeatable.",
+    )(command)
+    return devices(command)
+
+
+def devices(command: Command) -> Command:
+    """``--device`` and ``--precision``."""
+    command = click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default="auto",
+        show_default=True,
+        help="auto: bf16 where the hardware multiplies it.",
+    )(command)
+    return click.option(
+        "--device",
+        type=click.Choice(DEVICES),
+        default="auto",
+        show_default=True,
+        help="Where to compute.",
+    )(command)
+
+
+def fit_options(
+    listener: ConsoleListener, seed: int, device: str, precision: str, track: tuple[str, ...] = ()
+) -> FitOptions:
+    """What the core is told about a piece of work (imports torch)."""
+    from retina_core.training.options import FitOptions
+
+    return FitOptions(seed=seed, device=device, precision=precision, track=track, listener=listener)  # type: ignore[arg-type]
+
+
+def init_folder(init: str | None) -> Path | None:
+    """The stage folder that ``--init`` names; None: start from nothing.
+
+    Raises:
+        click.BadParameter: it asks for a starter.
+        PathError: there is no such folder.
+    """
+    if init in {None, "none"}:
+        return None
+    if init == "starter":
+        context = click.get_current_context(silent=True)
+        raise click.BadParameter(
+            "this stage ships no starter; write none or a folder", context, param_hint="--init"
+        )
+    folder = Path(str(init))
+    if not folder.is_dir():
+        raise PathError(folder, "no such folder", "write --init none, or the folder of a trained stage")
+    return folder
+
+
+def data_config(preset: str, settings: Mapping[str, Mapping[str, object]]) -> DataConfig:
+    """The settings of the data among those of a command."""
+    from retina_core.config import DataConfig
+
+    return DataConfig.resolve("data", preset, settings.get("data"))

@@ -1,0 +1,170 @@
+"""Typed settings: frozen models whose fields carry type, bound, meaning, unit and source (no torch).
+
+A stage's config is a subclass of ``StageConfig`` (or, where it learns, ``LearningConfig``). Presets are named
+sets of values that depart from the defaults; ``resolve`` puts preset and single settings together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from retina_core.errors import InvalidValueError, UnknownKeyError, UnknownPresetError
+
+PRESETS = ("quick", "standard", "paper")
+
+
+def setting(default: Any, meaning: str, *, unit: str = "", source: str = "", **bounds: Any) -> Any:
+    """A config field: its default, one line of meaning, its unit, and the paper's section or a measurement."""
+    return Field(default, description=meaning, json_schema_extra={"unit": unit, "source": source}, **bounds)
+
+
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise ValueError("must be a power of two")
+    return value
+
+
+PowerOfTwo = Annotated[int, AfterValidator(_power_of_two)]
+"""An integer whose only factor is two, such as a GAN's resolution."""
+
+
+class SettingRow(NamedTuple):
+    """One setting as ``retina show`` prints it."""
+
+    name: str
+    type: str
+    default: object
+    presets: dict[str, object]
+    meaning: str
+    unit: str
+    source: str
+
+
+class StageConfig(BaseModel):
+    """What can be set about a stage. Unknown keys are refused, values are checked, instances never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in PRESETS}
+    """Preset -> the settings in which it departs from the defaults; a subclass names all of ``PRESETS``."""
+
+    @classmethod
+    def resolve(cls, owner: str, preset: str = "standard", settings: Mapping[str, Any] | None = None) -> Self:
+        """The config of ``owner`` with a preset's values and then single settings (text or typed) on top.
+
+        Raises:
+            UnknownPresetError, UnknownKeyError, InvalidValueError: each names ``owner`` and what would do.
+        """
+        if preset not in cls.presets:
+            raise UnknownPresetError(owner, preset, cls.presets)
+        for key in settings or {}:
+            if key not in cls.model_fields:
+                raise UnknownKeyError(owner, key, cls.model_fields)
+        return cls._checked(owner, {**cls.presets[preset], **(settings or {})})
+
+    @classmethod
+    def restore(cls, owner: str, values: Mapping[str, Any]) -> Self:
+        """The config that ``config.json`` holds.
+
+        Raises:
+            UnknownKeyError, InvalidValueError: the file is of another version, or damaged.
+        """
+        return cls._checked(owner, values)
+
+    @classmethod
+    def _checked(cls, owner: str, values: Mapping[str, Any]) -> Self:
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise _translated(owner, cls, error) from None
+
+    @classmethod
+    def describe(cls) -> Iterator[SettingRow]:
+        """Each setting with type, default, presets' values, meaning, unit and source."""
+        for name, field in cls.model_fields.items():
+            extra = cast(dict[str, str], field.json_schema_extra or {})
+            in_presets = {preset: values[name] for preset, values in cls.presets.items() if name in values}
+            yield SettingRow(
+                name,
+                _type_name(field),
+                field.get_default(call_default_factory=True),
+                in_presets,
+                field.description or "",
+                extra.get("unit", ""),
+                extra.get("source", ""),
+            )
+
+
+class LearningConfig(StageConfig):
+    """What every stage that learns can be told."""
+
+    resolution: int = setting(256, "side of the square pictures that it works at", unit="px", ge=8, le=4096)
+    seen_images: int = setting(100_000, "training length: images shown to the network", unit="images", ge=1)
+    batch_size: int = setting(8, "images in one step, over all processes together", unit="images", ge=1, le=4096)
+    learning_rate: float = setting(2e-4, "step size (a GAN's generator)", gt=0, le=1)
+    average_half_life: int = setting(
+        2_000, "seen images after which an old weight counts half in the average; 0: no average", unit="images", ge=0
+    )
+    clip_norm: float = setting(0.0, "gradients longer than this are scaled down to it; 0: never", ge=0)
+    flips: bool = setting(True, "augment with mirror images, left-right and up-down")
+    quarter_turns: bool = setting(False, "augment with turns by 90 degrees")
+    rotation_degrees: float = setting(0.0, "augment with rotations up to this angle", unit="degrees", ge=0, le=180)
+    scale: float = setting(0.0, "augment with sizes from 1/(1+scale) to 1+scale", ge=0, le=1)
+    shift: float = setting(0.0, "augment with shifts up to this share of the side", ge=0, le=0.5)
+    elastic: float = setting(0.0, "augment with smooth random displacements of this size", unit="px", ge=0, le=64)
+    colour: float = setting(0.0, "augment photographs with gains and offsets per colour up to this", ge=0, le=1)
+    preview_every: int = setting(0, "seen images between two previews; 0: a tenth of the training", unit="images", ge=0)
+    checkpoint_every: int = setting(
+        0, "seen images between two checkpoints; 0: a tenth of the training", unit="images", ge=0
+    )
+
+
+class GANConfig(LearningConfig):
+    """What every adversarial stage can be told besides."""
+
+    discriminator_learning_rate: float = setting(2e-4, "step size of the discriminator", gt=0, le=1)
+    beta1: float = setting(0.5, "Adam's decay of the mean gradient", ge=0, lt=1)
+    beta2: float = setting(0.999, "Adam's decay of the squared gradient", ge=0, lt=1)
+
+
+class DataConfig(StageConfig):
+    """What can be set about the data (``--set data.KEY=VALUE``)."""
+
+    channels: tuple[str, ...] = setting((), "label channels to use; empty: all that every sample has")
+    test_share: float = setting(0.2, "share of patients held out where there is no official split", gt=0, lt=1)
+    phantom_count: int = setting(60, "phantom eyes to draw, four in five of them for training", ge=2, le=1_000_000)
+    phantom_px: int = setting(256, "side of a phantom photograph", unit="px", ge=32, le=4096)
+    speck_share: float = setting(
+        2e-5, "pieces of a generated label smaller than this share of the frame are removed", ge=0, le=0.1
+    )
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in PRESETS}
+
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+def _type_name(field: FieldInfo) -> str:
+    """The type of a field as a reader would write it, bounds included: ``int >= 8, <= 4096``."""
+    kind = getattr(field.annotation, "__name__", None)
+    base = kind if kind and not getattr(field.annotation, "__args__", None) else str(field.annotation)
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    bounds = [f"{signs[k]} {v}" for m in field.metadata for k, v in _bounds_of(m) if k in signs]
+    return " ".join([base.replace("typing.", ""), ", ".join(bounds)]).strip()
+
+
+def _bounds_of(constraint: object) -> list[tuple[str, object]]:
+    slots = ("ge", "gt", "le", "lt")
+    return [(name, getattr(constraint, name)) for name in slots if getattr(constraint, name, None) is not None]
+
+
+def _translated(owner: str, cls: type[StageConfig], error: ValidationError) -> UnknownKeyError | InvalidValueError:
+    """pydantic's first complaint as one of ours."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "settings"
+    if first["type"] == "extra_forbidden":
+        return UnknownKeyError(owner, key, cls.model_fields)
+    return InvalidValueError(owner, key, first["input"], first["msg"][:1].lower() + first["msg"][1:])

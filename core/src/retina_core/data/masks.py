@@ -1,0 +1,50 @@
+"""From a picture to a two-valued mask, and the refusal of what is none."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retina_core.data.pictures import Picture
+
+Mask = NDArray[np.bool_]
+"""(h w) True where marked."""
+
+_DARK, _BRIGHT = 32, 223
+"""Levels beyond these are near an end of the scale: what lossy compression makes of a two-valued mask."""
+
+_MIDDLE_SHARE: Final = 0.01
+"""A mask may have this share of its pixels between the ends (smoothed edges); a photograph has nearly all."""
+
+
+class NotAMaskError(ValueError):
+    """The picture is not a mask; the text says what it holds."""
+
+
+def binarise(picture: Picture) -> Mask:
+    """Where a mask (h w) or (h w 3) is marked: brighter than half of full scale.
+
+    Full scale is 1 for masks of 0 and 1, the upper of two levels where the lower is 0, else 255. Colours
+    count by their brightest channel, so palette masks are read as they look, whatever their indices.
+
+    Raises:
+        NotAMaskError: there are grey values, more than a mask's edges explain, or class numbers.
+    """
+    grey = picture if picture.ndim == 2 else picture.max(axis=2)
+    counts = np.bincount(grey.ravel(), minlength=256)
+    levels = np.flatnonzero(counts)
+    if len(levels) > 2:
+        _refuse_greys(counts, levels)
+    full = 1 if levels[-1] <= 1 else levels[-1] if len(levels) == 2 and levels[0] == 0 else 255
+    return np.asarray(grey * np.uint16(2) > full)
+
+
+def _refuse_greys(counts: NDArray[np.int64], levels: NDArray[np.int64]) -> None:
+    said = f"it holds {len(levels)} values"
+    if levels[-1] < _DARK:
+        raise NotAMaskError(f"{said} from {levels[0]} to {levels[-1]}, like class numbers")
+    middle = counts[_DARK : _BRIGHT + 1].sum() / counts.sum()
+    if middle > _MIDDLE_SHARE:
+        raise NotAMaskError(f"{said}, with {middle:.0%} of its pixels between black and white")

@@ -1,0 +1,1 @@
+"""Readers of data sets as their owners distribute them, each found by the layout of its folder."""

@@ -1,0 +1,231 @@
+"""A sample: one eye with its photograph, label maps and field of view; and a data set of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from retina_core.data.fov import derive_fov
+from retina_core.data.masks import Mask, NotAMaskError, binarise
+from retina_core.data.pictures import Picture, PictureSource
+from retina_core.data.split import held_out
+from retina_core.errors import DatasetError, PathError
+
+FovRule = Literal["given", "derive", "full"]
+"""Where a field of view comes from: a mask of the data set, the photograph itself, or the whole frame."""
+
+Part = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class LabelFacts:
+    """What checking found out about one label map."""
+
+    digest: str
+    """SHA-256 of the binary mask."""
+    marked_px: int
+    fov_share: float
+    """Marked pixels in the field of view as a share of it, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class SampleFacts:
+    """What checking found out about a sample, so that nothing is decoded twice to know it."""
+
+    fingerprint: str
+    size: tuple[int, int]
+    """Width and height, px."""
+    grey: bool
+    """The photograph has one channel, which is repeated to three."""
+    fov_digest: str
+    fov_share: float
+    """The field of view as a share of the frame, 0 to 1."""
+    labels: Mapping[str, LabelFacts]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One eye. Pictures are decoded when they are asked for."""
+
+    id: str
+    patient: str
+    """Whose eye it is; both eyes of a patient stay on one side of a split."""
+    photo: PictureSource
+    labels: Mapping[str, PictureSource | None] = field(default_factory=dict)
+    """Channel -> its map; None: annotated and empty; not in it: absent (not annotated)."""
+    fov: PictureSource | None = None
+    fov_rule: FovRule = "full"
+    grade: int | None = None
+    """Diabetic retinopathy, 0 to 4 (ICDR)."""
+    group: str | None = None
+    """What a split is stratified by, e.g. the diagnosis."""
+    official: Part | None = None
+    """The part of the data set's own split that it belongs to."""
+    observers: Mapping[str, Mapping[str, PictureSource]] = field(default_factory=dict)
+    """Further observer -> channel -> map."""
+    recipe: str | None = None
+    """What stands for the content in cache keys where it is drawn rather than read (phantoms)."""
+    facts: SampleFacts | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the photograph's size and decoded RGB values: the same whatever the file's name."""
+        return self.facts.fingerprint if self.facts else photo_digest(self.photo_array())
+
+    @property
+    def identity(self) -> str:
+        """What tells this photograph from others without drawing it: the recipe where there is one."""
+        return self.recipe or self.fingerprint
+
+    def photo_array(self) -> Picture:
+        """The photograph, uint8 (h w 3); a grey one repeated. Raises PathError if it cannot be read."""
+        return as_rgb(self.photo.read())
+
+    def label_array(self, channel: str) -> Mask:
+        """The channel's map, bool (h w); all False where it is annotated and empty.
+
+        Raises:
+            KeyError: the channel is absent.
+            PathError: it cannot be read, or is not a mask.
+        """
+        source = self.labels[channel]
+        if source is None:
+            width, height = self.photo.size()
+            return np.zeros((height, width), dtype=np.bool_)
+        return read_mask(source)
+
+    def observer_array(self, observer: str, channel: str) -> Mask:
+        """A further observer's map, bool (h w). Raises as ``label_array``."""
+        return read_mask(self.observers[observer][channel])
+
+    def fov_array(self, photo: Picture | None = None) -> Mask:
+        """The field of view, bool (h w); ``photo`` (h w 3) spares reading that. Raises as ``label_array``."""
+        if self.fov is not None:
+            return read_mask(self.fov)
+        if self.fov_rule == "derive":
+            return derive_fov(self.photo_array() if photo is None else photo)
+        width, height = self.photo.size()
+        return np.ones((height, width), dtype=np.bool_)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples of one origin, in an order that does not depend on the file system."""
+
+    name: str
+    reader: str
+    root: Path | None
+    samples: tuple[Sample, ...]
+    channels: tuple[str, ...]
+    """The label channels in use; samples may hold more."""
+    citation: str = ""
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+    """What was done to the files, or must be said of them."""
+    phantom: bool = False
+    """It shows no real eye."""
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    @property
+    def fov_rule(self) -> FovRule | Literal["mixed"]:
+        """Where the samples' fields of view come from."""
+        rules = {sample.fov_rule for sample in self.samples}
+        return rules.pop() if len(rules) == 1 else "mixed"
+
+    def seen(self) -> list[str]:
+        """The fingerprints of all photographs, sorted: what training on it has seen."""
+        return sorted({sample.fingerprint for sample in self.samples})
+
+    def with_samples(self, samples: Sequence[Sample]) -> Dataset:
+        """The same data set with other samples."""
+        return replace(self, samples=tuple(samples))
+
+    def split(
+        self, seed: int = 0, test_share: float = 0.2, *, folds: int | None = None, fold: int = 0
+    ) -> Split:
+        """The training and the test part.
+
+        The official split where every sample has a part and not all are for training; else ``test_share`` of
+        the patients, seeded, each group alike. With ``folds``, part ``fold`` (from 0) of so many is the test
+        part. Photographs that are also in the test part leave the training part.
+
+        Raises:
+            DatasetError: nothing is left to train on, or to test on.
+        """
+        tested = self._officially_tested() if folds is None else None
+        if tested is None:
+            share = test_share if folds is None else 1 / folds
+            chosen = held_out(self._groups(), seed, share, fold)
+            tested = {sample.id for sample in self.samples if sample.patient in chosen}
+        test = [sample for sample in self.samples if sample.id in tested]
+        kept_apart = {sample.identity for sample in test}
+        rest = [sample for sample in self.samples if sample.id not in tested]
+        train = [sample for sample in rest if sample.identity not in kept_apart]
+        if not train or not test:
+            reason = f"the split leaves {len(train)} samples to train on and {len(test)} to test on"
+            advice = "add photographs, of at least two patients"
+            raise DatasetError(self.root or self.name, [f"{reason}; {advice}"])
+        return Split(self.with_samples(train), self.with_samples(test))
+
+    def _groups(self) -> dict[str, str]:
+        """Patient -> group; the first by name where a patient's eyes are in several."""
+        groups: dict[str, str] = {}
+        for sample in self.samples:
+            groups[sample.patient] = min(groups.get(sample.patient, sample.group or ""), sample.group or "")
+        return groups
+
+    def _officially_tested(self) -> set[str] | None:
+        parts = {sample.official for sample in self.samples}
+        if None in parts or parts == {"train"}:
+            return None
+        return {sample.id for sample in self.samples if sample.official == "test"}
+
+
+@dataclass(frozen=True)
+class Split:
+    """The two parts of a data set; generative models see ``train`` only."""
+
+    train: Dataset
+    test: Dataset
+
+
+def as_rgb(picture: Picture) -> Picture:
+    """A picture (h w) or (h w 3) as (h w 3)."""
+    return picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+
+
+def photo_digest(photo: Picture) -> str:
+    """SHA-256 of a photograph's size and RGB values (h w 3), in hexadecimal."""
+    height, width = photo.shape[:2]
+    digest = hashlib.sha256(f"{width}x{height} RGB\n".encode())
+    digest.update(np.ascontiguousarray(photo).data)
+    return digest.hexdigest()
+
+
+def mask_digest(mask: Mask) -> str:
+    """SHA-256 of a mask's size and bits (h w), in hexadecimal."""
+    height, width = mask.shape
+    digest = hashlib.sha256(f"{width}x{height} mask\n".encode())
+    digest.update(np.packbits(mask).data)
+    return digest.hexdigest()
+
+
+def read_mask(source: PictureSource) -> Mask:
+    """A mask, bool (h w). Raises PathError if it cannot be read or is not a mask."""
+    try:
+        return binarise(source.read())
+    except NotAMaskError as error:
+        raise PathError(
+            source.name, f"is not a mask: {error}", "save it with two values, 0 and 255"
+        ) from None

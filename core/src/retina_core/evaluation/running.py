@@ -1,0 +1,96 @@
+"""One evaluator on one synthetic set and one split of real data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from retina_core.config import LearningConfig, StageConfig
+from retina_core.data.opening import open_dataset
+from retina_core.data.sample import Dataset, Split
+from retina_core.evaluation.context import EvaluationContext
+from retina_core.evaluation.protocol import UtilityEvaluator, refuse_leak
+from retina_core.evaluation.scores import Scores
+from retina_core.formats.lock import sole_use
+from retina_core.formats.sample_set import read_rows
+from retina_core.registry import Registry
+from retina_core.roles import Evaluator, Segmenter
+from retina_core.specs import StageSpec
+from retina_core.training.options import FitOptions
+
+SEEDS = {"quick": 1}
+"""Trainings of each regime by preset; three elsewhere."""
+
+
+def evaluate(
+    evaluator: str,
+    synthetic: Path | str | None,
+    real: Split,
+    out: Path | str,
+    *,
+    preset: str = "standard",
+    settings: Mapping[str, Any] | None = None,
+    regimes: Sequence[str] = ("REAL", "SYNTH"),
+    seeds: int | None = None,
+    options: FitOptions | None = None,
+    registry: Registry | None = None,
+) -> Scores:
+    """Scores of a synthetic set; written to ``out`` with per-eye scores and figures.
+
+    Args:
+        evaluator: its name; every segmenter is one.
+        synthetic: the set's folder; None: only REAL can be scored.
+        real: the split that the stages were trained on; its test part must be unseen.
+        seeds: trainings of each regime; one in ``quick``, else three.
+
+    Raises:
+        LeakError: a test photograph had a part in the synthetic pairs.
+        PluginError, ConfigError, DataError: before any work.
+    """
+    registry, options, out = registry or Registry.discover(), options or FitOptions(), Path(out)
+    spec = registry.stage(evaluator, "evaluator")
+    pairs = _open_pairs(synthetic, registry) if synthetic is not None else None
+    settings = _at_working_resolution(registry.config_class(spec), pairs, settings or {}, preset, spec.name)
+    refuse_leak(pairs, real.test)
+    context = EvaluationContext(
+        out, registry, options, preset, settings, tuple(regimes), seeds or SEEDS.get(preset, 3)
+    )
+    with sole_use(out):
+        return make_evaluator(spec, registry, preset, settings).evaluate(
+            pairs, real.train, real.test, context
+        )
+
+
+def make_evaluator(
+    spec: StageSpec, registry: Registry, preset: str = "standard", settings: Mapping[str, Any] | None = None
+) -> Evaluator:
+    """The evaluator that a spec names: its own class, or the protocol around a segmenter."""
+    kind = registry.stage_class(spec)
+    if issubclass(kind, Segmenter):
+        return UtilityEvaluator(registry.stage(spec.name, "segmenter"))
+    config = registry.config_class(spec).resolve(spec.name, preset, settings)
+    return cast(Evaluator, kind(config))
+
+
+def _open_pairs(synthetic: Path | str, registry: Registry) -> Dataset:
+    read_rows(Path(synthetic))  # an incomplete set is refused before its files are read
+    return open_dataset(synthetic, reader="folder", registry=registry)
+
+
+def _at_working_resolution(
+    config_class: type[StageConfig],
+    pairs: Dataset | None,
+    settings: Mapping[str, Any],
+    preset: str,
+    name: str,
+) -> dict[str, Any]:
+    """Settings with the size at which all regimes are compared: the pairs', where the segmenter would work larger.
+
+    Enlarged pairs would be blurred beside real photographs, and the segmenter would learn the blur.
+    """
+    config = config_class.resolve(name, preset, settings)
+    if pairs is None or "resolution" in settings or not isinstance(config, LearningConfig):
+        return dict(settings)
+    pair_px = max(pairs.samples[0].photo.size())
+    return {**settings, "resolution": pair_px} if pair_px < config.resolution else dict(settings)

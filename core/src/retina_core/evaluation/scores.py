@@ -1,0 +1,90 @@
+"""What an evaluator found: ``scores.json``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from retina_core.evaluation.reading import read_checked
+from retina_core.formats.atomic import write_json
+
+SCHEMA = 1
+_REGIME = re.compile(r"REAL|SYNTH|FINETUNE|MIX\([1-9][0-9]?\)")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number, with its interval and what it was measured on."""
+
+    name: str
+    """In lower case: ``dice``, ``auc_roc``, ``kl``, ..."""
+    regime: str | None
+    """What the segmenter was trained on: ``REAL``, ``SYNTH``, ``MIX(50)``, ``FINETUNE``; None: it is about none."""
+    channel: str | None
+    """The label channel; None: over all of them."""
+    value: float | None
+    """None where it is undefined, such as the recall of a structure that no test eye has."""
+    low: float | None = None
+    """Lower end of the 95 % interval."""
+    high: float | None = None
+    """Upper end of the 95 % interval."""
+    seeds: int = 1
+    """Trainings that the value is the mean of; 0 where nothing was trained."""
+    better: Literal["higher", "lower"] = "higher"
+    reference: str | None = None
+    """The yardstick that this row is, such as ``second observer`` or ``ceiling at 256 px``; None: a stage's own score."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"a score's name is in lower case, not {self.name!r}")
+        if self.regime is not None and not _REGIME.fullmatch(self.regime):
+            raise ValueError(f"a regime is REAL, SYNTH, MIX(p) or FINETUNE, not {self.regime!r}")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All that one evaluator found."""
+
+    evaluator: str
+    scores: tuple[Score, ...]
+
+    def find(self, name: str, regime: str | None = None, channel: str | None = None) -> Score | None:
+        """The stage's own score (no reference) of this name, regime and channel, or None."""
+        wanted = (name, regime, channel, None)
+        return next((s for s in self.scores if (s.name, s.regime, s.channel, s.reference) == wanted), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``scores.json`` holds."""
+        return {"schema": SCHEMA, **_SCORES.dump_python(self, mode="json")}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Scores:
+        """Scores from what ``to_json`` gave.
+
+        Raises:
+            ValueError: it is not of this form, or of a newer schema.
+        """
+        if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+            raise ValueError(f"not scores of schema {SCHEMA}")
+        return _SCORES.validate_python({key: part for key, part in value.items() if key != "schema"})
+
+    def write(self, path: Path) -> None:
+        """Write ``scores.json``, whole or not at all."""
+        write_json(path, self.to_json())
+
+    @classmethod
+    def read(cls, path: Path) -> Scores:
+        """Read ``scores.json``.
+
+        Raises:
+            RunFolderError: the file is missing, damaged or of another schema.
+        """
+        return read_checked(path, cls.from_json)
+
+
+_SCORES = TypeAdapter(Scores)

@@ -1,0 +1,169 @@
+"""Pairs out of noise: a label generator draws maps, a translator paints photographs over them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from retina_core.errors import ChannelError, InvalidValueError
+from retina_core.formats.lock import sole_use
+from retina_core.formats.sample_set import SampleSetWriter, SyntheticSample
+from retina_core.formats.stage_card import StageCard, read_card, read_seen
+from retina_core.formats.stage_folder import load_stage
+from retina_core.maps import finish
+from retina_core.randomness import sample_rng
+from retina_core.registry import Registry
+from retina_core.roles import ImageTranslator, LabelGenerator
+from retina_core.synthetic_card import synthetic_card
+from retina_core.training.options import FitOptions, Progress
+
+CHUNK = 8
+"""Samples drawn together. Always as many: a network's last bits depend on the size of its batch, not on its
+neighbours, so that a sample is the same whichever machine draws it, and beside whichever others."""
+
+
+@dataclass(frozen=True)
+class Painter:
+    """A label generator and a translator that fit together."""
+
+    generator: LabelGenerator
+    translator: ImageTranslator
+    seed: int
+
+    def __post_init__(self) -> None:
+        missing = set(self.translator.channels) - set(self.generator.channels)
+        if missing:
+            raise ChannelError(
+                self.translator.name, missing, f"the label generator {self.generator.name}", self.generator.channels
+            )
+
+    def paint(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Photographs (b c h w), labels (b k h w) in {0, 1} and fov (b 1 h w) of some samples of the run."""
+        padded = [*indices, *range(indices[-1] + 1, indices[-1] + 1 + CHUNK - len(indices))]
+        fov = torch.stack([self._fov(index) for index in padded])  # b 1 h w
+        soft = self.generator.sample(self._rngs("labels", padded))  # b k h' w'
+        labels = self._finish(soft, fov)  # b k h w
+        wanted = [self.generator.channels.index(channel) for channel in self.translator.channels]
+        photos = self.translator.translate(labels[:, wanted], fov, rngs=self._rngs("photo", padded)).cpu()
+        count = len(indices)
+        return (photos * fov)[:count], labels[:count], fov[:count]
+
+    def _rngs(self, stream: str, indices: Sequence[int]) -> list[torch.Generator]:
+        return [sample_rng(self.seed, stream, index) for index in indices]
+
+    def _fov(self, index: int) -> Tensor:
+        """A field of view (1 h w) borrowed from a training sample: it tells of the camera, not of the patient."""
+        fovs = self.translator.priors.fovs
+        choice = int(torch.randint(len(fovs), (), generator=sample_rng(self.seed, "fov", index)))
+        size = (self.translator.resolution, self.translator.resolution)
+        return (F.interpolate(fovs[choice][None].float(), size, mode="area")[0] > 127).float()
+
+    def _finish(self, soft: Tensor, fov: Tensor) -> Tensor:
+        priors, size = self.generator.priors, self.translator.resolution
+        thresholds = [priors.thresholds.get(channel, 0.5) for channel in self.generator.channels]
+        return finish(soft.cpu(), size, fov, thresholds, round(priors.speck_share * size * size))
+
+
+def generate(
+    labels: Path | str,
+    translator: Path | str,
+    *,
+    count: int,
+    out: Path | str,
+    seed: int = 0,
+    shard: tuple[int, int] = (0, 1),
+    options: FitOptions | None = None,
+    registry: Registry | None = None,
+) -> Path:
+    """Write ``count`` synthetic pairs; the same call goes on with a set that was begun.
+
+    Args:
+        labels: a label generator's folder.
+        translator: an image translator's folder.
+        count: pairs of the whole run.
+        out: the set's folder.
+        seed: pair *i* of a seed is always the same pair.
+        shard: ``(i, n)`` writes every n-th pair from the i-th on, for n machines that share a run.
+
+    Returns:
+        The set's folder, which ``open_dataset`` reads.
+
+    Raises:
+        StageFolderError, ChannelError, SampleSetError: before any work.
+    """
+    registry, options = registry or Registry.discover(), options or FitOptions()
+    folders, out = (Path(labels), Path(translator)), Path(out)
+    if count < 1 or not 0 <= shard[0] < shard[1]:
+        raise InvalidValueError("generate", "count" if count < 1 else "shard", (count, shard), "nothing to draw")
+    painter = Painter(
+        cast(LabelGenerator, load_stage(folders[0], role="label-generator", registry=registry, device=options.device)),
+        cast(
+            ImageTranslator, load_stage(folders[1], role="image-translator", registry=registry, device=options.device)
+        ),
+        seed,
+    )
+    cards = (read_card(folders[0]), read_card(folders[1]))
+    with sole_use(out):
+        writer = SampleSetWriter(out, _request(cards, count, seed, shard))
+        if not writer.complete:
+            _write_all(painter, cards, writer, range(count)[shard[0] :: shard[1]], options, registry)
+            seen = sorted(read_seen(folders[0]) | read_seen(folders[1]))
+            writer.finish(seen, synthetic_card(cards, len(writer.rows), seed))
+    return out
+
+
+def _write_all(
+    painter: Painter,
+    cards: tuple[StageCard, StageCard],
+    writer: SampleSetWriter,
+    indices: Sequence[int],
+    options: FitOptions,
+    registry: Registry,
+) -> None:
+    begun, missing = time.monotonic(), [i for i in indices if i not in writer.rows]
+    for done, sample in enumerate(_samples(painter, cards, missing), start=1):
+        row = writer.write(sample)
+        registry.announce("retina_sample_written", folder=writer.folder, row=row)
+        rate = done / max(time.monotonic() - begun, 1e-9)
+        left = (len(missing) - done) / rate
+        options.listener.progress(Progress("pairs", len(writer.rows), len(indices), "pairs", rate, left, {}))
+
+
+def _samples(painter: Painter, cards: tuple[StageCard, StageCard], indices: list[int]) -> Iterator[SyntheticSample]:
+    stages = {
+        "labels_stage": _stage_facts(cards[0]),
+        "translator_stage": _stage_facts(cards[1]),
+    }
+    for start in range(0, len(indices), CHUNK):
+        chunk = indices[start : start + CHUNK]
+        photos, labels, fov = painter.paint(chunk)
+        for place, index in enumerate(chunk):
+            facts = {"seed": painter.seed, "attempt": 0, "grade": None, "style": None, **stages}
+            maps = dict(zip(painter.generator.channels, _bytes(labels[place]), strict=True))
+            photo = np.ascontiguousarray(_bytes(photos[place]).transpose(1, 2, 0))
+            yield SyntheticSample(index, photo, maps, _bytes(fov[place])[0], facts)
+
+
+def _stage_facts(card: StageCard) -> dict[str, Any]:
+    return {"name": card.name, "version": card.version, "weights": card.files.get("model.safetensors", "")}
+
+
+def _bytes(planes: Tensor) -> NDArray[np.uint8]:
+    """(n h w) in [0, 1] -> 0 to 255."""
+    return (planes * 255).round().clamp(0, 255).byte().numpy()
+
+
+def _request(cards: tuple[StageCard, StageCard], count: int, seed: int, shard: tuple[int, int]) -> str:
+    parts = [[card.name, card.files] for card in cards] + [[count, seed, shard]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

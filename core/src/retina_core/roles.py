@@ -1,0 +1,99 @@
+"""The four roles: what each promises, as abstract classes. ``retina_core.testing`` checks every promise.
+
+Legend: ``b`` batch, ``k`` label channels, ``c`` image channels, ``h w`` pixels. Everything that crosses a stage's
+border is float32 NCHW in [0, 1]; [-1, 1] lives inside a network only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from retina_core.maps import match_threshold
+from retina_core.randomness import sample_rngs
+from retina_core.specs import Role
+from retina_core.stages import Batch, Stage
+
+if TYPE_CHECKING:
+    from retina_core.data.sample import Dataset
+    from retina_core.evaluation.context import EvaluationContext
+    from retina_core.evaluation.scores import Scores
+
+CALIBRATION_MAPS = 64
+"""Maps drawn to match a generator's threshold to the training set; their mean share varies by a few per cent."""
+
+
+class LabelGenerator(Stage, ABC):
+    """Draws label maps from noise."""
+
+    role: ClassVar[Role] = "label-generator"
+
+    @abstractmethod
+    def sample(self, rngs: Sequence[torch.Generator], *, grades: Tensor | None = None) -> Tensor:
+        """Soft label maps (b k h w) in [0, 1], one per generator; the same generators, the same maps.
+
+        A map depends on its own generator alone, never on its neighbours in the batch.
+        """
+
+    def calibrate(self, batches: Iterable[Batch], seed: int) -> None:
+        """Choose the threshold of each channel so that generated maps cover the share that real ones do."""
+        rngs = sample_rngs(seed, CALIBRATION_MAPS, stream="calibration")
+        maps = torch.cat([self.sample(rngs[i : i + 16]) for i in range(0, len(rngs), 16)]).cpu()  # b k h w
+        fov = self._calibration_fov(maps)
+        self.priors.thresholds = {
+            channel: match_threshold(maps[:, i][fov], self.priors.shares[channel])
+            for i, channel in enumerate(self.channels)
+        }
+
+    def _calibration_fov(self, maps: Tensor) -> Tensor:
+        """Where the maps count (b h w): the fields of view of the training set, dealt out in turn."""
+        fovs = torch.nn.functional.interpolate(self.priors.fovs.float(), maps.shape[-2:], mode="area")
+        order = torch.arange(len(maps)) % len(fovs)
+        return fovs[order, 0] > 127
+
+
+class ImageTranslator(Stage, ABC):
+    """Paints a photograph over a label map."""
+
+    role: ClassVar[Role] = "image-translator"
+    image_channels: int = 3
+
+    @abstractmethod
+    def translate(
+        self, labels: Tensor, fov: Tensor, *, rngs: Sequence[torch.Generator], style: Tensor | None = None
+    ) -> Tensor:
+        """(b k h w) in {0, 1}, (b 1 h w) in {0, 1} -> photographs (b c h w) in [0, 1], black outside the fov.
+
+        The same generators, the same photographs, whatever else is in the batch.
+        """
+
+
+class Segmenter(Stage, ABC):
+    """Finds label maps in photographs."""
+
+    role: ClassVar[Role] = "segmenter"
+    image_channels: int = 3
+
+    @abstractmethod
+    def segment(self, photos: Tensor, fov: Tensor) -> Tensor:
+        """(b c h w) in [0, 1], (b 1 h w) in {0, 1} -> probabilities (b k h w), 0 outside the fov; any h and w."""
+
+    @abstractmethod
+    def features(self, photos: Tensor) -> list[Tensor]:
+        """(b c h w) in [0, 1] -> feature maps (b f h' w'), fine ones first; differentiable."""
+
+
+class Evaluator(ABC):
+    """Says what synthetic pairs are worth."""
+
+    name: str
+
+    @abstractmethod
+    def evaluate(
+        self, synthetic: Dataset | None, real_train: Dataset, real_test: Dataset, context: EvaluationContext
+    ) -> Scores:
+        """Scores of synthetic pairs, tested on real photographs at their original size, read one at a time."""

@@ -1,0 +1,1 @@
+"""How every stage is trained: one loop, and what it stands on."""

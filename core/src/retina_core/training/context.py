@@ -1,0 +1,93 @@
+"""What a training step may use: noise, augmentation, the phase, and the way down a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from retina_core.randomness import normal
+from retina_core.stages import Batch, LearningStage, Phase
+from retina_core.training.augmentation import Augmentation
+from retina_core.training.averaging import WeightAverage
+from retina_core.training.processes import Processes
+
+
+@dataclass
+class Learner:
+    """A stage with what learning adds to it: optimizers, averages, processes."""
+
+    stage: LearningStage
+    networks: Mapping[str, nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    averages: Mapping[str, WeightAverage]
+    processes: Processes
+
+    @classmethod
+    def of(cls, stage: LearningStage, processes: Processes) -> Learner:
+        """Optimizers and averages of a stage whose networks are where they will be trained."""
+        networks = stage.networks()
+        half_life = stage.config.average_half_life
+        averages = {name: WeightAverage(networks[name], half_life) for name in stage.averaged if half_life}
+        return cls(stage, networks, stage.optimizers(), averages, processes)
+
+
+@dataclass
+class StepContext:
+    """One training step's means. Made anew for each step, from the seed and the seen images alone."""
+
+    learner: Learner
+    phase: Phase
+    seen_images: int
+    rngs: Sequence[torch.Generator]
+    """One generator per sample of this process' part of the batch."""
+    augmentation: Augmentation
+
+    @property
+    def device(self) -> torch.device:
+        """Where the step runs."""
+        return self.learner.stage.device
+
+    def noise(self, *shape: int) -> Tensor:
+        """Standard normal noise (b *shape), each row from its sample's generator."""
+        return normal(self.rngs, *shape).to(self.device)
+
+    def augment(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Labels (b k h w), fov (b 1 h w) and photos (b c h w) of a batch, changed by one geometry.
+
+        The labels come in the stage's ``label_form``.
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            labels, fov, photos = self.augmentation(batch.labels, batch.fov, batch.photos, self.rngs)
+        if self.learner.stage.label_form == "binary":
+            labels = (labels > 0.5).float()
+        return labels, fov, photos
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        """Take one step of network ``name`` down ``loss``, and of no other.
+
+        Only that network's trainable parameters collect gradients, so one generator pass serves both updates of a
+        GAN: the discriminator's on ``fake.detach()``, then the generator's through the discriminator called anew
+        (anew, because a fused optimizer changes weights unseen by autograd).
+        """
+        learner = self.learner
+        parameters = self._trainable(name)
+        optimizer = learner.optimizers[name]
+        for group in optimizer.param_groups:
+            group["lr"] = self.phase.learning_rates[name]
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, enabled=False):
+            loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+        learner.processes.average([p.grad for p in parameters if p.grad is not None])
+        if clip := learner.stage.config.clip_norm:
+            nn.utils.clip_grad_norm_(parameters, clip)
+        optimizer.step()
+        if name in learner.averages:
+            learner.averages[name].update(self.seen_images, self.phase.batch_size)
+
+    def _trainable(self, name: str) -> list[nn.Parameter]:
+        prefixes = tuple(self.phase.trainable)
+        named = self.learner.networks[name].named_parameters()
+        return [p for key, p in named if p.requires_grad and f"{name}.{key}".startswith(prefixes)]

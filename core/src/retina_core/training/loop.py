@@ -1,0 +1,217 @@
+"""The one loop that trains every stage, from wherever it stands to its last image."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from retina_core.devices import autocast, resolve_device, resolve_precision
+from retina_core.errors import NonFiniteLossError
+from retina_core.randomness import sample_rngs, sample_seed
+from retina_core.registry import Registry
+from retina_core.stages import Batch, LearningStage
+from retina_core.training.augmentation import Augmentation
+from retina_core.training.averaging import fresh_statistics
+from retina_core.training.checkpoint import Checkpoints
+from retina_core.training.context import Learner, StepContext
+from retina_core.training.feed import Course, Feed
+from retina_core.training.log import TrainingLog
+from retina_core.training.options import FitOptions, Progress
+from retina_core.training.previews import write_grid
+from retina_core.training.processes import Processes
+from retina_core.training.trackers import Trackers
+
+LOG_ROWS = 200
+"""Rows of ``log.jsonl`` in a training: enough for a curve."""
+MILESTONES = 10
+"""Previews and checkpoints in a training where the config does not say."""
+PREVIEWS = 16
+REHEARSALS = 16
+"""Passes over which batch statistics of averaged weights are estimated; their error is then that of 16 batches."""
+
+
+class Loop:
+    """One stage's training in one folder."""
+
+    def __init__(
+        self,
+        stage: LearningStage,
+        courses: Sequence[Course],
+        folder: Path,
+        options: FitOptions,
+        *,
+        registry: Registry,
+        request: str,
+    ) -> None:
+        self.stage, self.folder, self.options, self.registry = stage, folder, options, registry
+        device = resolve_device(options.device)
+        self.precision = resolve_precision(options.precision, device)
+        self.processes = Processes.join(device)
+        if device.type == "cuda" and self.processes.world > 1:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        stage.move_to(device)
+        self.learner = Learner.of(stage, self.processes)
+        self.feed = Feed(courses, stage, options.seed)
+        self.checkpoints = Checkpoints(folder, request)
+        self.log = TrainingLog(folder)
+        self.augmentation = Augmentation.of(stage.config)
+        self.total = stage.config.seen_images
+        self.seen = 0
+        self._recent: list[dict[str, Tensor]] = []
+        self._clock = (time.monotonic(), 0)
+
+    def run(self) -> None:
+        """Train to the end; a checkpoint marks it.
+
+        Raises:
+            NonFiniteLossError: a loss is infinite or not a number; the last good checkpoint is kept.
+            RunFolderError: the folder holds a training of another request.
+        """
+        self._resume()
+        trackers = Trackers(
+            self.options.track if self.processes.first else (), self.folder, self.stage.name, self._config()
+        )
+        with torch.random.fork_rng(devices=_cuda_devices(self.stage.device)):
+            self._train_mode()
+            while self.seen < self.total:
+                before = self.seen
+                self._step()
+                self._after_step(before, trackers)
+        trackers.finish()
+
+    def _step(self) -> None:
+        phase = self.stage.plan(self.seen)
+        batch, rngs = self.feed.batch(self.seen, phase, self.processes.share(phase.batch_size))
+        # For whatever a third party's stage draws without a generator: the same after a resume as without one.
+        torch.manual_seed(sample_seed(self.options.seed, "step", self.seen * self.processes.world + self.processes.rank))
+        context = StepContext(self.learner, phase, self.seen, rngs, self.augmentation)
+        with autocast(self.stage.device, self.precision):
+            self._recent.append(self.stage.training_step(batch, context))
+        self.processes.average_buffers(self.learner.networks.values())
+        self.seen += phase.batch_size
+
+    def _after_step(self, before: int, trackers: Trackers) -> None:
+        done = self.seen >= self.total
+        if done or self._passed(before, max(1, self.total // LOG_ROWS)):
+            self._write_log(trackers)
+        if done or self._passed(before, self._every(self.stage.config.checkpoint_every)):
+            self._write_checkpoint(trackers)
+        if done or self._passed(before, self._every(self.stage.config.preview_every)):
+            self._write_preview()
+
+    def _every(self, configured: int) -> int:
+        return configured or max(1, self.total // MILESTONES)
+
+    def _passed(self, before: int, every: int) -> bool:
+        return before // every != self.seen // every
+
+    def _write_log(self, trackers: Trackers) -> None:
+        scalars = self._mean_scalars()
+        if not scalars:
+            return
+        now, last = time.monotonic(), self._clock
+        rate = (self.seen - last[1]) / max(now - last[0], 1e-9)
+        self._clock = (now, self.seen)
+        if not self.processes.first:
+            return
+        rates = {f"learning_rate_{k}": v for k, v in self.stage.plan(self.seen).learning_rates.items()}
+        row = {"seen_images": float(self.seen), **scalars, **rates, "images_per_second": round(rate, 3)}
+        row["seen_images"] = self.seen
+        self.log.append(row)
+        trackers.log(row, self.seen)
+        self.registry.announce(
+            "retina_step_logged", stage=self.stage.name, folder=self.folder, seen_images=self.seen, scalars=row
+        )
+        left = max(self.total - self.seen, 0) / max(rate, 1e-9)
+        progress = Progress(self.stage.name, min(self.seen, self.total), self.total, "images", rate, left, scalars)
+        self.options.listener.progress(progress)
+
+    def _mean_scalars(self) -> dict[str, float]:
+        """Means over the steps since the last row; stops the training where one is not finite."""
+        recent, self._recent = self._recent, []
+        if not recent:
+            return {}
+        table = {key: torch.stack([row[key].float().cpu() for row in recent]) for key in recent[0]}
+        means = {key: float(values.mean()) for key, values in table.items()}
+        if bad := {key: value for key, value in means.items() if not math.isfinite(value)}:
+            raise NonFiniteLossError(self.stage.name, self.seen, bad, self.checkpoints.latest)
+        return means
+
+    def _write_checkpoint(self, trackers: Trackers) -> None:
+        self._write_log(trackers)
+        for name, network in self.learner.networks.items():
+            if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
+                raise NonFiniteLossError(
+                    self.stage.name, self.seen, {f"{name} weights": math.nan}, self.checkpoints.latest
+                )
+        if self.processes.first:
+            self.checkpoints.save(self.learner, self.seen)
+        self.processes.wait()
+
+    def _write_preview(self) -> None:
+        if self.processes.first:
+            batch = self.feed.fixed(PREVIEWS, self.stage.plan(max(self.seen - 1, 0)).resolution)
+            rngs = sample_rngs(self.options.seed, PREVIEWS, stream="preview")
+            with self.finished_weights(), torch.no_grad():
+                write_grid(self.stage.preview(batch, rngs), self.folder / "previews" / f"{self.seen:010d}.png")
+        self.processes.wait()
+
+    @contextmanager
+    def finished_weights(self) -> Iterator[None]:
+        """Inside, the stage is as it will be used: averaged weights, their own batch statistics, no gradients."""
+        networks = list(self.learner.networks.values())
+        with ExitStack() as stack:
+            for average in self.learner.averages.values():
+                stack.enter_context(average.applied())
+            self._estimate_statistics()
+            for network in networks:
+                network.eval()
+            yield
+        self._train_mode()
+
+    def _estimate_statistics(self) -> None:
+        averaged = [self.learner.networks[name] for name in self.learner.averages]
+        with fresh_statistics(averaged) as any_there, torch.no_grad(), autocast(self.stage.device, self.precision):
+            if not any_there:
+                return
+            for i in range(REHEARSALS):
+                phase = self.stage.plan(max(self.seen - 1, 0))
+                start = i * phase.batch_size
+                batch, rngs = self.feed.batch(start, phase, slice(0, phase.batch_size))
+                context = StepContext(self.learner, phase, self.seen, rngs, self.augmentation)
+                self.stage.rehearse(batch, context)
+
+    def rehearsal_batches(self, count: int) -> Iterator[Batch]:
+        """Some training batches, for a stage's calibration."""
+        phase = self.stage.plan(max(self.seen - 1, 0))
+        for i in range(count):
+            yield self.feed.batch(i * phase.batch_size, phase, slice(0, phase.batch_size))[0]
+
+    def _resume(self) -> None:
+        self.seen, differences = self.checkpoints.resume(self.learner)
+        for line in differences:
+            self.options.listener.say(f"{self.stage.name}: {line}")
+        if self.seen:
+            self.options.listener.say(f"{self.stage.name}: goes on from {self.seen} of {self.total} seen images")
+        if self.processes.first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.log.cut(self.seen)
+        self._clock = (time.monotonic(), self.seen)
+
+    def _train_mode(self) -> None:
+        for network in self.learner.networks.values():
+            network.train()
+
+    def _config(self) -> dict[str, object]:
+        return self.stage.config.model_dump(mode="json")
+
+
+def _cuda_devices(device: torch.device) -> list[int]:
+    return [device.index or 0] if device.type == "cuda" else []

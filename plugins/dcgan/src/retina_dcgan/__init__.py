@@ -1,0 +1,20 @@
+"""DCGAN as a label generator: Radford et al. 2016, arXiv 1511.06434, as stage I of SynthMed uses it."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retina_dcgan.config import DCGANConfig as DCGANConfig
+    from retina_dcgan.stage import DCGANLabels as DCGANLabels
+
+__all__ = ["DCGANConfig", "DCGANLabels"]
+
+_HOMES = {"DCGANConfig": "retina_dcgan.config", "DCGANLabels": "retina_dcgan.stage"}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names, imported when they are first used (PEP 562): reading ``plugin.py`` needs no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

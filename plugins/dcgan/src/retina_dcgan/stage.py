@@ -1,0 +1,111 @@
+"""DCGAN in the role of a label generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from retina_core.randomness import normal
+from retina_core.roles import LabelGenerator
+from retina_core.stages import Batch, LearningStage, fused_adam
+from retina_core.training.previews import label_picture
+from torch import Tensor, nn
+
+from retina_dcgan.config import DCGANConfig
+from retina_dcgan.losses import discriminator_loss, generator_loss, r1_penalty
+from retina_dcgan.network import Discriminator, Generator, SynthMedDiscriminator, from_unit, to_unit
+
+if TYPE_CHECKING:
+    from retina_core.training.context import StepContext
+
+SYNTHMED_HIDDEN = 1024
+
+
+class DCGANLabels(LearningStage, LabelGenerator):
+    """Label maps from noise by a deep convolutional GAN."""
+
+    name: ClassVar[str] = "dcgan"
+    averaged: ClassVar[tuple[str, ...]] = ("generator",)
+    reads_photos: ClassVar[bool] = False
+    config: DCGANConfig
+
+    def __init__(self, config: DCGANConfig, channels: Sequence[str]) -> None:
+        super().__init__(config, channels)
+        self.generator = Generator(
+            latent=config.latent,
+            channels=len(self.channels),
+            resolution=config.resolution,
+            width=config.width,
+            max_width=config.max_width,
+        )
+        self.discriminator = self._new_discriminator()
+
+    def _new_discriminator(self) -> nn.Module:
+        config, k = self.config, len(self.channels)
+        if config.discriminator == "synthmed":
+            return SynthMedDiscriminator(
+                channels=k, resolution=config.resolution, width=config.discriminator_width, hidden=SYNTHMED_HIDDEN
+            )
+        return Discriminator(
+            channels=k,
+            resolution=config.resolution,
+            width=config.discriminator_width,
+            max_width=config.max_width,
+            norm=config.discriminator_norm,
+            minibatch_deviation=config.minibatch_deviation,
+        )
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Generator and discriminator."""
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Adam for each."""
+        config = self.config
+        betas = (config.beta1, config.beta2)
+        return {
+            "generator": fused_adam(self.generator, config.learning_rate, betas),
+            "discriminator": fused_adam(self.discriminator, config.discriminator_learning_rate, betas),
+        }
+
+    def training_step(self, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """Update both networks on real label maps (b k h w); return detached scalar losses."""
+        labels, _, _ = context.augment(batch)  # b k h w
+        real = from_unit(labels)
+        fake = self.generator(context.noise(self.config.latent))  # b k h w
+
+        penalty = self._penalty(real, context)
+        d_loss = discriminator_loss(
+            self.discriminator(real), self.discriminator(fake.detach()), real_target=self.config.real_target
+        )
+        context.descend("discriminator", d_loss + penalty)
+
+        g_loss = generator_loss(self.discriminator(fake))
+        context.descend("generator", g_loss)
+        return {"d": d_loss.detach(), "g": g_loss.detach(), "r1": penalty.detach()}
+
+    def _penalty(self, real: Tensor, context: StepContext) -> Tensor:
+        """The lazy R1 penalty, weighed as often as it is left out (Karras et al. 2020, arXiv 1912.04958, section 3)."""
+        step = context.seen_images // context.phase.batch_size
+        if not self.config.r1 or step % self.config.r1_every:
+            return real.new_zeros(())
+        # In float32: the penalty squares small slopes, and bf16 has 8 bits for them.
+        with torch.autocast(real.device.type, enabled=False):
+            real = real.detach().requires_grad_(True)
+            penalty = r1_penalty(self.discriminator(real), real)
+        return penalty * self.config.r1 * self.config.r1_every
+
+    def rehearse(self, batch: Batch, context: StepContext) -> None:
+        """One pass of the averaged generator, for its batch statistics."""
+        self.generator(context.noise(self.config.latent))
+
+    @torch.no_grad()
+    def sample(self, rngs: Sequence[torch.Generator], *, grades: Tensor | None = None) -> Tensor:
+        """Soft label maps (b k h w) in [0, 1]; grades are not known to this stage."""
+        z = normal(rngs, self.config.latent).to(self.device)
+        return to_unit(self.generator(z))
+
+    def preview(self, batch: Batch, rngs: Sequence[torch.Generator]) -> Tensor:
+        """Drawn maps, each channel in its colour."""
+        return label_picture(self.sample(rngs))

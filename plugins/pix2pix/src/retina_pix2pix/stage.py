@@ -1,0 +1,90 @@
+"""pix2pix in the role of an image translator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from retina_core.roles import ImageTranslator
+from retina_core.stages import Batch, LearningStage, fused_adam
+from retina_core.training.previews import label_picture, side_by_side
+from torch import Tensor, nn
+
+from retina_pix2pix.config import Pix2PixConfig
+from retina_pix2pix.losses import discriminator_loss, generator_loss, photo_distance
+from retina_pix2pix.network import Generator, PatchDiscriminator
+
+if TYPE_CHECKING:
+    from retina_core.training.context import StepContext
+
+
+class Pix2PixTranslator(LearningStage, ImageTranslator):
+    """Photographs over label maps by a conditional GAN."""
+
+    name: ClassVar[str] = "pix2pix"
+    averaged: ClassVar[tuple[str, ...]] = ("generator",)
+    label_form: ClassVar[Literal["soft", "binary"]] = "binary"
+    config: Pix2PixConfig
+
+    def __init__(self, config: Pix2PixConfig, channels: Sequence[str]) -> None:
+        super().__init__(config, channels)
+        k = len(self.channels)
+        self.generator = Generator(
+            channels=k,
+            resolution=config.resolution,
+            width=config.width,
+            max_width=config.max_width,
+            dropout=config.dropout,
+            upsampling=config.upsampling,
+        )
+        self.discriminator = PatchDiscriminator(
+            channels=k,
+            resolution=config.resolution,
+            receptive_field=None if config.receptive_field == "image" else int(config.receptive_field),
+            width=config.discriminator_width,
+            max_width=config.max_width,
+        )
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Generator and discriminator."""
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Adam for each."""
+        config = self.config
+        betas = (config.beta1, config.beta2)
+        return {
+            "generator": fused_adam(self.generator, config.learning_rate, betas),
+            "discriminator": fused_adam(self.discriminator, config.discriminator_learning_rate, betas),
+        }
+
+    def training_step(self, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """Update both networks on real pairs; return detached scalar losses."""
+        labels, fov, photos = context.augment(batch)  # b k h w, b 1 h w, b c h w
+        real = photos * 2 - 1
+        fake = self.generator(labels, fov, context.rngs)  # b c h w
+
+        d_loss = discriminator_loss(
+            self.discriminator(labels, fov, real),
+            self.discriminator(labels, fov, fake.detach()),
+            self.config.gan_loss,
+        )
+        context.descend("discriminator", d_loss)
+
+        g_gan = generator_loss(self.discriminator(labels, fov, fake), self.config.gan_loss)
+        g_l1 = photo_distance(fake, real)
+        context.descend("generator", self.config.gan_weight * g_gan + self.config.l1_weight * g_l1)
+        return {"d": d_loss.detach(), "g": g_gan.detach(), "l1": g_l1.detach()}
+
+    @torch.no_grad()
+    def translate(
+        self, labels: Tensor, fov: Tensor, *, rngs: Sequence[torch.Generator], style: Tensor | None = None
+    ) -> Tensor:
+        """Photographs (b c h w) in [0, 1]; dropout from ``rngs`` is what tells two paintings of a map apart."""
+        photos = self.generator(labels.to(self.device), fov.to(self.device), rngs)  # b c h w
+        return ((photos + 1) / 2).clamp(0, 1)
+
+    def preview(self, batch: Batch, rngs: Sequence[torch.Generator]) -> Tensor:
+        """Each map beside the photograph painted over it."""
+        return side_by_side(label_picture(batch.labels), self.translate(batch.labels, batch.fov, rngs=rngs))
