@@ -21,9 +21,9 @@ from retina_core.registry import Registry, Row
 
 
 def stage(name: str, role: Any = "label-generator", **changes: Any) -> StageSpec:
-    return StageSpec(name, role, f"retina_{name}.stage:It", f"retina_{name}.config:It", f"is {name}")._replace(
-        **changes
-    )
+    return StageSpec(
+        name, role, f"retina_{name}.stage:It", f"retina_{name}.config:It", f"is {name}"
+    )._replace(**changes)
 
 
 def plugin(**offers: Any) -> ModuleType:
@@ -39,6 +39,13 @@ def _answering(answer: Any) -> Any:
         return answer
 
     return hook
+
+
+def observer(heard: list[Path]) -> Any:
+    def hear(folder: Path) -> None:
+        heard.append(folder)
+
+    return hear
 
 
 def broken(registry: Registry) -> dict[str, str]:
@@ -117,7 +124,10 @@ class TestBroken:
             ({"retina_label_generators": [stage("x", api=">=2,<3")]}, "built for API >=2,<3"),
             ({"retina_label_generators": [stage("x", api="~=1.5")]}, "built for API ~=1.5"),
             ({"retina_label_generators": [stage("x", api="newest")]}, "no range of versions"),
-            ({"retina_datasets": [ReaderSpec("chase_db1", "a:B", "mine")]}, "already offered by plugin 'core'"),
+            (
+                {"retina_datasets": [ReaderSpec("chase_db1", "a:B", "mine")]},
+                "already offered by plugin 'core'",
+            ),
             ({}, "implements no hook"),
         ],
     )
@@ -153,7 +163,9 @@ class TestBroken:
     def test_range_of_the_usual_form_is_read_as_packaging_reads_it(self) -> None:
         fitting = [">=1.0,<2", ">=1,<1.1", ">=0.9, <1.0.1", "==1.*", "~=1.0", ">=1.0"]
         for api in fitting:
-            assert not broken(Registry.of(it=plugin(retina_segmenters=[stage("it", "segmenter", api=api)]))), api
+            assert not broken(
+                Registry.of(it=plugin(retina_segmenters=[stage("it", "segmenter", api=api)]))
+            ), api
         for api in [">=1.0,<1.0", ">=1.0.1,<2", ">=0.1,<1", "<1"]:
             assert broken(Registry.of(it=plugin(retina_segmenters=[stage("it", "segmenter", api=api)]))), api
 
@@ -167,13 +179,16 @@ class TestBroken:
         assert list(broken(registry)) == ["another"]
 
     def test_broken_plugin_hears_nothing(self) -> None:
-        heard = []
-        module = plugin(retina_run_finished=lambda folder: heard.append(folder), retina_nonsense=[])
+        heard: list[Path] = []
+        hear = observer(heard)
+        module = plugin(retina_run_finished=hear, retina_nonsense=[])
         Registry.of(bad=module).announce("retina_run_finished", folder=Path("x"))
         assert not heard
 
     def test_reserved_command_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        entry = importable(tmp_path, monkeypatch, "takes_list", "retina_commands", "[CommandSpec('list', 'a:b', 'x')]")
+        entry = importable(
+            tmp_path, monkeypatch, "takes_list", "retina_commands", "[CommandSpec('list', 'a:b', 'x')]"
+        )
         registry = Registry.discover([entry], only=entry.name, reserved_commands=["list"])
         assert "already offered by the retina command itself" in broken(registry)["takes_list"]
 
@@ -209,20 +224,26 @@ class TestImport:
     def test_what_a_plugin_prints_stays_off_standard_output(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        entry = importable(tmp_path, monkeypatch, "prints", "retina_segmenters", "print('hook') or []", "print('hi')")
+        entry = importable(
+            tmp_path, monkeypatch, "prints", "retina_segmenters", "print('hook') or []", "print('hi')"
+        )
         assert not broken(Registry.discover([entry], only=entry.name))
         assert capsys.readouterr().out == ""
 
     def test_keyboard_interrupt_is_not_swallowed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        entry = importable(tmp_path, monkeypatch, "interrupted", "retina_segmenters", "[]", "raise KeyboardInterrupt")
+        entry = importable(
+            tmp_path, monkeypatch, "interrupted", "retina_segmenters", "[]", "raise KeyboardInterrupt"
+        )
         with pytest.raises(KeyboardInterrupt):
             Registry.discover([entry], only=entry.name)
 
     def test_target_that_cannot_be_imported_is_an_error_when_it_is_asked_for(self) -> None:
         registry = Registry.of(good=plugin(**GOOD))
-        with pytest.raises(BrokenPluginError, match=r"plugin 'good' cannot be used: cannot import retina_good"):
+        with pytest.raises(
+            BrokenPluginError, match=r"plugin 'good' cannot be used: cannot import retina_good"
+        ):
             registry.stage_class(registry.stage("good"))
 
     def test_config_that_is_no_config_is_refused(self) -> None:
@@ -235,7 +256,10 @@ class TestImport:
 
 
 class TestChoice:
-    ENTRIES = (Announcement("one", "nowhere.one", "retina-one", "1"), Announcement("two", "nowhere.two", "x", "1"))
+    ENTRIES = (
+        Announcement("one", "nowhere.one", "retina-one", "1"),
+        Announcement("two", "nowhere.two", "x", "1"),
+    )
 
     def test_retina_plugins_loads_only_those(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RETINA_PLUGINS", "two")
@@ -261,7 +285,9 @@ class TestChoice:
 class TestStage:
     REGISTRY = Registry.of(
         a=plugin(retina_label_generators=[stage("a"), stage("both")]),
-        b=plugin(retina_image_translators=[stage("both", "image-translator"), stage("b", "image-translator")]),
+        b=plugin(
+            retina_image_translators=[stage("both", "image-translator"), stage("b", "image-translator")]
+        ),
         c=plugin(retina_segmenters=[stage("c", "segmenter")]),
         new=plugin(retina_label_generators=[stage("fresh", api=">=9")]),
     )
@@ -304,20 +330,22 @@ class TestStage:
 class TestObservers:
     def test_observer_is_told(self) -> None:
         heard: list[Path] = []
-        registry = Registry.of(it=plugin(retina_run_finished=lambda folder: heard.append(folder)))
+        hear = observer(heard)
+        registry = Registry.of(it=plugin(retina_run_finished=hear))
         registry.announce("retina_run_finished", folder=Path("runs/x"))
         assert heard == [Path("runs/x")]
 
     def test_observer_that_fails_is_a_warning_and_the_next_is_told(self) -> None:
         heard: list[Path] = []
+        hear = observer(heard)
 
         def failing(folder: Path) -> None:
             raise ValueError("no luck")
 
         registry = Registry.of(
-            a=plugin(retina_run_finished=lambda folder: heard.append(folder)),
+            a=plugin(retina_run_finished=hear),
             b=plugin(retina_run_finished=failing),
-            c=plugin(retina_run_finished=lambda folder: heard.append(folder)),
+            c=plugin(retina_run_finished=hear),
         )
         with pytest.warns(RuntimeWarning, match="no luck"):
             registry.announce("retina_run_finished", folder=Path("x"))
@@ -330,7 +358,9 @@ class TestEntryPoints:
         metadata.mkdir(parents=True)
         (metadata / "entry_points.txt").write_text(text)
         name = "METADATA" if suffix == "dist-info" else "PKG-INFO"
-        (metadata / name).write_text(f"Metadata-Version: 2.4\nName: {distribution}\nVersion: 1.2\n\nVersion: 9\n")
+        (metadata / name).write_text(
+            f"Metadata-Version: 2.4\nName: {distribution}\nVersion: 1.2\n\nVersion: 9\n"
+        )
 
     def test_wheel_and_egg_info_are_found(self, tmp_path: Path) -> None:
         self.write(tmp_path, "retina-a", "[console_scripts]\nx = y:z\n\n[retina]\na = retina_a.plugin\n")

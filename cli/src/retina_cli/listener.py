@@ -98,10 +98,11 @@ class Pace:
         self.task, self.total, self.unit, self.listener = task, total, unit, listener
         self.began = time.monotonic()
 
-    def reached(self, done: int) -> None:
-        """Tell the listener that so many are done."""
+    def reached(self, done: int, total: int | None = None) -> None:
+        """Tell the listener that so many are done, of a total that may be known only now."""
         from retina_core.training.options import Progress
 
+        self.total = self.total if total is None else total
         rate = done / max(time.monotonic() - self.began, 1e-9)
         left = (self.total - done) / rate
         self.listener.progress(Progress(self.task, done, self.total, self.unit, rate, left, {}))

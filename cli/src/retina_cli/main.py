@@ -27,7 +27,7 @@ COMMANDS = {
 """Name -> where the command is, and its line of ``retina --help``; plugins' commands come after these."""
 
 
-@click.command(cls=RetinaGroup, table=COMMANDS, with_plugins=True)
+@click.command("retina", cls=RetinaGroup, table=COMMANDS, with_plugins=True)
 @click.version_option(package_name="retina-cli", prog_name="retina")
 @click.pass_context
 def main(context: click.Context) -> None:

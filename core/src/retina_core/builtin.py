@@ -1,8 +1,8 @@
-"""The core's own plugin: readers of public data sets, offered through the same hooks as anybody's."""
+"""The core's own plugin: readers of public data sets and an evaluator, through the same hooks as anybody's."""
 
 from collections.abc import Sequence
 
-from retina_core.api import ReaderSpec, hookimpl
+from retina_core.api import ReaderSpec, StageSpec, hookimpl
 
 
 @hookimpl
@@ -30,4 +30,19 @@ def retina_datasets() -> Sequence[ReaderSpec]:
             f"{readers}.phantom:PhantomReader",
             "eyes drawn by the core itself, no files; no real eye",
         ),
+    ]
+
+
+@hookimpl
+def retina_evaluators() -> Sequence[StageSpec]:
+    """Offer the evaluator that trains nothing."""
+    return [
+        StageSpec(
+            name="likeness",
+            role="evaluator",
+            target="retina_core.evaluation.likeness:LikenessEvaluator",
+            config="retina_core.evaluation.likeness_config:LikenessConfig",
+            summary="Are pairs like real ones, and not copies? Grey intensities (KL) and nearest training maps",
+            paper="Guibas et al. 2017, arXiv 1709.01872",
+        )
     ]

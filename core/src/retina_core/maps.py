@@ -1,7 +1,8 @@
 """Where soft maps become labels: the one place that resizes, masks, thresholds and removes specks.
 
-The order matters. Thresholding first throws away what the resize would have kept: perfect CHASE_DB1 labels that go
-to 128 px and back come out at Dice .80 when they stay soft on the way, at .73 when they are cut first.
+The order matters. Thresholding first throws away what the resize would have kept: perfect CHASE_DB1 labels
+that go to 128 px and back come out at Dice .80 when they stay soft on the way, at .73 when they are cut
+first.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ def finish(
         thresholds: one per channel; what lies above is marked.
         speck_px: connected pieces (by side or corner) of fewer pixels than this are removed.
 
-    Each map is worked on alone, on the CPU in float32, so that it is the same whatever else is in the batch and
-    whichever device drew it; the result lies on the device of ``soft``.
+    Each map is worked on alone, on the CPU in float32, so that it is the same whatever else is in the batch
+    and whichever device drew it; the result lies on the device of ``soft``.
 
     Raises:
         ValueError: shapes do not fit.
@@ -57,7 +58,7 @@ def _finish_one(soft: Tensor, size_px: int, fov: Tensor, cuts: Tensor, speck_px:
 
 
 def resize(maps: Tensor, size_px: int) -> Tensor:
-    """Soft maps (b k h w) at ``size_px``: bilinear where they grow, the mean of the covered area where they shrink."""
+    """Soft maps (b k h w) at ``size_px``: bilinear where they grow, means of areas where they shrink."""
     if maps.shape[-2:] == (size_px, size_px):
         return maps
     if max(maps.shape[-2:]) > size_px:
@@ -66,8 +67,8 @@ def resize(maps: Tensor, size_px: int) -> Tensor:
 
 
 def remove_specks(marked: NDArray[np.bool_], speck_px: int) -> NDArray[np.bool_]:
-    """The map (h w) without its pieces of fewer than ``speck_px`` pixels; pixels that touch by a corner are one piece."""
-    pieces = label(marked, connectivity=2)  # type: ignore[no-untyped-call]  # scikit-image has no types
+    """The map (h w) without pieces of fewer than ``speck_px`` pixels; a shared corner connects."""
+    pieces = label(marked, connectivity=2)  # type: ignore[no-untyped-call]  # it has no types
     keep = np.bincount(pieces.ravel()) >= speck_px
     keep[0] = False  # the background
     return np.asarray(keep[pieces], dtype=np.bool_)
@@ -76,9 +77,9 @@ def remove_specks(marked: NDArray[np.bool_], speck_px: int) -> NDArray[np.bool_]
 def match_threshold(values: Tensor, share: float) -> float:
     """The threshold in [0, 1] above which a share of the values lies that is as near as can be to ``share``.
 
-    It lies midway between the lowest value above and the highest below, and never lower than 0: a pixel of 0 is not
-    marked whatever the share. A larger share never gives a higher threshold. Values that are all equal (an untrained
-    or collapsed generator) are all above or all below, whichever is nearer.
+    It lies midway between the lowest value above and the highest below, and never lower than 0: a pixel of 0
+    is not marked whatever the share. A larger share never gives a higher threshold. Values that are all equal
+    (an untrained or collapsed generator) are all above or all below, whichever is nearer.
 
     Args:
         values: soft values inside the fov, any shape, in [0, 1].

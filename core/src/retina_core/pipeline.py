@@ -158,7 +158,8 @@ class _Run:
         self._step("synthetic", self._generate)
         for name in plan.request.evaluators:
             self._step(f"evaluation/{name}", lambda name=name: self._evaluate(name))  # type: ignore[misc]
-        self._step("evaluation/likeness", lambda: self._evaluate("likeness"))
+        if "likeness" not in plan.request.evaluators:
+            self._step("evaluation/likeness", lambda: self._evaluate("likeness"))
 
     def _fit(self, prefix: str) -> None:
         plan = self.plan

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from retina_cli import options
-from retina_cli.console import note, print_json, print_line
+from retina_cli.console import note, print_json, print_line, print_table
 from retina_cli.group import Entry, RetinaGroup
 from retina_cli.session import Session
 
@@ -41,19 +41,48 @@ def data() -> None:
 @click.pass_obj
 def inspect(session: Session, path: str, reader: str | None, sheet: Path | None, as_json: bool) -> None:
     """Say what the data set at PATH holds, and all that is wrong with it (then the exit status is 2)."""
+    from retina_cli.listener import ConsoleListener, Pace
+    from retina_core.data.contact_sheet import contact_sheet
     from retina_core.data.inspect import inspect_dataset
+    from retina_core.errors import DatasetError
 
-    found = inspect_dataset(path, reader=reader, registry=session.registry, sheet=sheet)
+    with ConsoleListener() as listener:
+        pace = Pace("reading", 0, "samples", listener)
+        found = inspect_dataset(path, reader=reader, registry=session.registry, progress=pace.reached)
+    if sheet and len(found.dataset):
+        contact_sheet(found.dataset, sheet)
     if as_json:
         print_json(found.to_json())
     else:
-        _print(found)
+        _print(found, sheet)
     if found.problems:
-        raise click.exceptions.Exit(2)
+        raise DatasetError(path, found.problems)
 
 
-def _print(found: Inspection) -> None:
-    print_line(str(found))
+def _print(found: Inspection, sheet: Path | None) -> None:
+    dataset = found.dataset
+    patients = len({sample.patient for sample in dataset.samples})
+    parts = ", ".join(f"{len(ids)} to {part}" for part, ids in found.split.items())
+    print_line(f"{dataset.name}: {len(dataset)} samples of {patients} patients, read by {dataset.reader}")
+    print_line(f"sizes    {', '.join(f'{size} ({count})' for size, count in found.sizes.items())}")
+    print_line(f"fov      {dataset.fov_rule}")
+    print_line(f"split    {parts or 'cannot be split'}")
+    for observer, count in found.observers.items():
+        print_line(f"observer {observer}: {count} samples")
+    for line in (*dataset.notes, *(f"the same photograph: {a} and {b}" for a, b in found.twins)):
+        print_line(f"note     {line}")
+    print_table(
+        ["channel", "in use", "marked", "empty", "absent", "share of fov"],
+        [
+            [c.name, "yes" if c.in_use else "no", c.marked, c.empty, c.absent, f"{c.fov_share:.4f}"]
+            for c in found.channels
+        ],
+    )
+    for name, text in (("citation", dataset.citation), ("licence", dataset.licence)):
+        if text:
+            print_line(f"{name}: {text}")
+    if sheet and len(dataset):
+        print_line(f"contact sheet: {sheet}")
 
 
 @click.command()

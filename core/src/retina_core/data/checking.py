@@ -61,7 +61,7 @@ def check_dataset(dataset: Dataset, progress: Callable[[int, int], None] | None 
     problems.extend(_shared_ids(dataset.samples))
     if len(sound) == len(dataset):  # else a channel may look empty because of what could not be read
         problems.extend(_empty_channels(dataset.channels, sound))
-    noted = replace(dataset, samples=tuple(sound), notes=(*dataset.notes, *_notes(sound)))
+    noted = replace(dataset, samples=tuple(sound), notes=(*dataset.notes, *_notes(dataset.channels, sound)))
     return Checked(noted, tuple(problems), tuple((a.id, b.id) for a, b in twins))
 
 
@@ -169,15 +169,13 @@ def _empty_channels(channels: Sequence[str], samples: Sequence[Sample]) -> Itera
             yield f"{channel}: nothing is marked in this channel in any sample; {advice}"
 
 
-def _notes(samples: Sequence[Sample]) -> Iterator[str]:
+def _notes(channels: Sequence[str], samples: Sequence[Sample]) -> Iterator[str]:
     grey = sum(1 for sample in samples if sample.facts and sample.facts.grey)
     if grey:
         yield f"{grey} grey photograph{'s are' if grey > 1 else ' is'} repeated to three channels"
-    unmarked = Counter(
-        channel
-        for sample in samples
-        for channel, fact in (sample.facts.labels if sample.facts else {}).items()
-        if fact.marked_px and not fact.fov_share
-    )
-    for channel, count in unmarked.items():
-        yield f"{channel}: in {count} sample(s) it is marked outside the field of view only"
+    annotated = Counter(channel for sample in samples for channel in sample.labels)
+    for channel, count in sorted(annotated.items()):
+        if channel not in channels:
+            yield f"{channel}: not in use; {count} of {len(samples)} have it (--set data.channels=...)"
+        elif count < len(samples):
+            yield f"{channel}: {count} of {len(samples)} have it; it is not trained on in the others"

@@ -46,7 +46,7 @@ def derive_fov(photo: Picture) -> Mask:
     height, width = photo.shape[:2]
     factor = -(-max(height, width) // _WORKING_PX)
     brightest = Image.fromarray(np.asarray(Image.fromarray(photo).reduce(factor)).max(axis=2))
-    bright = _bright_part(np.asarray(brightest.filter(ImageFilter.MedianFilter(5))))
+    bright = _bright_part(np.asarray(brightest.filter(ImageFilter.MedianFilter(3))))
     frame = Image.new("1", (width, height))
     if bright.mean() >= MIN_SHARE:
         ImageDraw.Draw(frame).polygon(_outline(bright, factor), fill=1)

@@ -23,8 +23,8 @@ Picture = NDArray[np.uint8]
 MAX_PIXELS: Final = 100_000_000
 """What a header may claim before anything is decoded: 300 MB as RGB. Cameras give 0.5 to 50 million."""
 
-FORMATS: Final = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "PPM", "WEBP", "MPO", "JPEG2000")
-"""Formats that are decoded. Not in it: those that start another program (EPS) or follow references."""
+FORMATS: Final = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "PPM", "WEBP", "JPEG2000")
+"""Formats that are decoded. Not among them: those that start another program (EPS) or follow references."""
 
 _JPEG_SUFFIXES: Final = (".jpg", ".jpeg", ".jpe", ".jp2", ".j2k")
 _PPM_SUFFIXES: Final = (".ppm", ".pgm", ".pbm", ".pnm")
@@ -206,7 +206,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _as_uint8(image: Image.Image) -> Picture:
     """Any mode as uint8: (h w) for grey, else (h w 3)."""
-    if image.mode in ("1", "L"):
+    if image.mode in ("L", "RGB") and not image.has_transparency_data:
+        return np.array(image)
+    if image.mode == "1":
         return np.array(image.convert("L"))
     if image.mode.startswith("I"):
         return _from_integers(np.asarray(image))

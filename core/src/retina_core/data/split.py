@@ -10,8 +10,8 @@ from collections.abc import Mapping
 def held_out(patients: Mapping[str, str], seed: int, share: float, fold: int = 0) -> set[str]:
     """The patients of part ``fold`` (from 0) when ``share`` of them is held out, each group alike.
 
-    ``patients`` maps a patient to a group. The answer depends on the names and the seed, not on any order; the
-    parts of successive folds do not overlap. At least one patient is held out, and one is left.
+    ``patients`` maps a patient to a group. The answer depends on names and seed, not on any order. Successive
+    folds do not overlap. At least one patient is held out, and one is left.
     """
     order = _spread(patients, seed)
     if len(order) < 2:

@@ -1,8 +1,8 @@
 """How well probabilities match a truth, over the pixels of the field of view.
 
-One eye and channel become an ``EyeCounts``; their sum is what pooling all pixels of all eyes would give. Nothing
-larger than one eye is ever held, whatever the number of eyes and their size. Undefined scores (the recall of what
-no eye has) are None.
+One eye and channel become an ``EyeCounts``; their sum is what pooling all pixels of all eyes would give.
+Nothing larger than one eye is ever held, whatever the number of eyes and their size. Undefined scores (the
+recall of what no eye has) are None.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Probabilities = NDArray[np.floating]
 METRICS = (
     "dice", "precision", "recall", "sensitivity", "specificity", "accuracy", "auc_roc", "auc_pr", "cldice"
 )  # fmt: skip
-"""Names of the scores, all better when higher; ``recall`` and ``sensitivity`` are two words for one number."""
+"""The scores, all better when higher; ``recall`` and ``sensitivity`` are two words for one number."""
 
 TREES = frozenset({"vessel", "artery", "vein"})
 """Channels that have a centreline, for which clDice means something."""
@@ -66,7 +66,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Centrelines:
-    """Skeleton pixels and how many of them lie inside the other mask (clDice, Shit et al. 2021, arXiv 2003.07311)."""
+    """Skeleton pixels, and those inside the other mask (clDice, Shit et al. 2021, arXiv 2003.07311)."""
 
     predicted: int
     predicted_inside: int
@@ -162,7 +162,7 @@ def count_centrelines(marked: Mask, truth: Mask) -> Centrelines:
 
 
 def _skeleton(mask: Mask) -> Mask:
-    return np.asarray(skeletonize(mask), dtype=np.bool_)  # type: ignore[no-untyped-call]  # scikit-image has no types
+    return np.asarray(skeletonize(mask), dtype=np.bool_)  # type: ignore[no-untyped-call]  # no types there
 
 
 def pool(eyes: Iterable[EyeCounts]) -> EyeCounts:
@@ -201,7 +201,7 @@ def best_threshold(
 
 
 def otsu_threshold(probabilities: Iterable[Probabilities], fovs: Iterable[Mask]) -> float:
-    """Otsu's threshold (1979) of the probabilities of all eyes pooled, which needs no truth (as MI-GAN does it).
+    """Otsu's threshold (1979) of the probabilities of all eyes pooled; it needs no truth (MI-GAN's choice).
 
     On 256 equal bins; 0.5 where all pixels share one bin.
     """
@@ -212,7 +212,7 @@ def otsu_threshold(probabilities: Iterable[Probabilities], fovs: Iterable[Mask])
     centres = (np.arange(256) + 0.5) / 256
     if np.count_nonzero(counts) < 2:
         return 0.5
-    return float(threshold_otsu(hist=(counts, centres)))  # type: ignore[no-untyped-call]  # scikit-image has no types
+    return float(threshold_otsu(hist=(counts, centres)))  # type: ignore[no-untyped-call]  # no types there
 
 
 def _ratio(part: int, whole: int) -> float | None:

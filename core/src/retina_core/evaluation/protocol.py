@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import cast
-
-import numpy as np
 
 from retina_core.config import LearningConfig
 from retina_core.data.sample import Dataset, Sample
 from retina_core.errors import LeakError
 from retina_core.evaluation.context import EvaluationContext
-from retina_core.evaluation.intervals import mean_interval
-from retina_core.evaluation.metrics import (
-    METRICS,
-    TREES,
-    EyeCounts,
-    best_threshold,
-    count_eye,
-    count_mask,
-    mean_scores,
-    pool,
-)
+from retina_core.evaluation.metrics import TREES, best_threshold, count_eye, count_mask
 from retina_core.evaluation.regimes import lessons_for
-from retina_core.evaluation.scores import Score, Scores
+from retina_core.evaluation.results import EyeResult, write_csv
+from retina_core.evaluation.scores import Scores
+from retina_core.evaluation.summary import difference_rows, reference_rows, regime_rows
 from retina_core.evaluation.testing_eyes import ceiling_eyes, segmented_eyes
-from retina_core.formats.atomic import write_text
 from retina_core.roles import Evaluator, Segmenter
 from retina_core.specs import StageSpec
 from retina_core.training.fit import fit, seen_by
 
 THRESHOLD_EYES = 20
 """Training eyes on which the threshold is chosen."""
-
-
-@dataclass(frozen=True)
-class EyeResult:
-    """One test eye's counts: a row of the per-eye CSV."""
-
-    regime: str
-    seed: int
-    eye: str
-    channel: str
-    threshold: float | None
-    counts: EyeCounts
 
 
 class UtilityEvaluator(Evaluator):
@@ -82,8 +56,8 @@ class UtilityEvaluator(Evaluator):
         references = _observers(real_test.samples, channels) + _ceiling(
             real_test.samples, channels, config.resolution
         )
-        _write_csv(context.folder / "eyes.csv", [*results, *references])
-        rows = _score_rows(results, channels, context.seeds) + _reference_rows(references)
+        write_csv(context.folder / "eyes.csv", [*results, *references])
+        rows = [*regime_rows(results), *difference_rows(results), *reference_rows(references)]
         scores = Scores(self.name, tuple(rows))
         scores.write(context.folder / "scores.json")
         return scores
@@ -161,7 +135,7 @@ def _tested(
     for eye in segmented_eyes(segmenter, samples, tuple(thresholds)):
         cut = thresholds[eye.channel]
         counts = count_eye(eye.probabilities, eye.truth, eye.fov, cut, centrelines=eye.channel in TREES)
-        results.append(EyeResult(regime, seed, eye.sample.id, eye.channel, cut, counts))
+        results.append(EyeResult(regime, seed, eye.sample.id, eye.sample.patient, eye.channel, cut, counts))
     return results
 
 
@@ -174,7 +148,7 @@ def _observers(samples: Sequence[Sample], channels: Sequence[str]) -> list[EyeRe
                 if channel in maps and channel in sample.labels:
                     marked, truth = sample.observer_array(observer, channel), sample.label_array(channel)
                     counts = count_mask(marked, truth, sample.fov_array(), centrelines=channel in TREES)
-                    results.append(EyeResult(_spoken(observer), 0, sample.id, channel, None, counts))
+                    results.append(EyeResult(_spoken(observer), 0, sample.id, sample.patient, channel, None, counts))
     return results
 
 
@@ -184,6 +158,7 @@ def _ceiling(samples: Sequence[Sample], channels: Sequence[str], resolution: int
             f"ceiling at {resolution} px",
             0,
             eye.sample.id,
+            eye.sample.patient,
             channel,
             0.5,
             count_mask(eye.probabilities > 0.5, eye.truth, eye.fov),
@@ -195,53 +170,3 @@ def _ceiling(samples: Sequence[Sample], channels: Sequence[str], resolution: int
 
 def _spoken(observer: str) -> str:
     return {"observer2": "second observer", "observer3": "third observer"}.get(observer, observer)
-
-
-def _score_rows(results: Sequence[EyeResult], channels: Sequence[str], seeds: int) -> list[Score]:
-    """Pooled over eyes and averaged over seeds, with the interval of the mean over eyes."""
-    rows = []
-    for regime in dict.fromkeys(result.regime for result in results):
-        for channel in channels:
-            chosen = [r for r in results if (r.regime, r.channel) == (regime, channel)]
-            rows += _rows(chosen, seeds, regime=regime, channel=channel, reference=None)
-    return rows
-
-
-def _reference_rows(references: Sequence[EyeResult]) -> list[Score]:
-    rows = []
-    for name, channel in dict.fromkeys((r.regime, r.channel) for r in references):
-        chosen = [r for r in references if (r.regime, r.channel) == (name, channel)]
-        rows += _rows(chosen, 0, regime=None, channel=channel, reference=name)
-    return rows
-
-
-def _rows(
-    chosen: Sequence[EyeResult], seeds: int, *, regime: str | None, channel: str, reference: str | None
-) -> list[Score]:
-    if not chosen:
-        return []
-    by_seed = [[r for r in chosen if r.seed == seed] for seed in sorted({r.seed for r in chosen})]
-    pooled = mean_scores([pool([r.counts for r in part]).scores() for part in by_seed])
-    per_eye = {
-        eye: mean_scores([r.counts.scores() for r in chosen if r.eye == eye])
-        for eye in dict.fromkeys(r.eye for r in chosen)
-    }
-    rows = []
-    for name in METRICS:
-        if name in pooled:
-            values = [v for scores in per_eye.values() if (v := scores.get(name)) is not None]
-            low, high = mean_interval(values) if len(values) > 1 else (None, None)
-            rows.append(Score(name, regime, channel, pooled[name], low, high, seeds, "higher", reference))
-    return rows
-
-
-def _write_csv(path: Path, results: Sequence[EyeResult]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trained_on", "seed", "eye", "channel", "threshold", *METRICS])
-    for r in results:
-        scores = r.counts.scores()
-        values = ["" if scores.get(name) is None else f"{scores[name]:.6f}" for name in METRICS]
-        cut = "" if r.threshold is None else f"{np.float32(r.threshold):.6f}"
-        writer.writerow([r.regime, r.seed, r.eye, r.channel, cut, *values])
-    write_text(path, text.getvalue())

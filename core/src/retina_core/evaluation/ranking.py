@@ -1,10 +1,10 @@
 """Areas under curves from two histograms, which can be added over eyes.
 
-Exact areas need all pixels sorted: pooled HRF test eyes are 120 million, several gigabytes. Equal bins of [0, 1]
-(torchmetrics' ``thresholds=``) are no way out either: a trained network's probabilities crowd at 0 and 1, where one bin
-of 4,096 ties most of the background. These bins are equal in the float's own steps instead, counted from 0
-upwards and from 1 downwards: 0.05 % of the probability (or of its distance from 1) wide, 2 MB in all. That gives
-both areas of CHASE_DB1's test eyes to 4e-5 of scikit-learn's, 80 times as fast.
+Exact areas need all pixels sorted: pooled HRF test eyes are 120 million, several gigabytes. Equal bins of [0,
+1] (torchmetrics' ``thresholds=``) are no way out either: a trained network's probabilities crowd at 0 and 1,
+where one bin of 4,096 ties most of the background. These bins are equal in the float's own steps instead,
+counted from 0 upwards and from 1 downwards: 0.02 % of the probability (or of its distance from 1) wide, 6 MB
+in all. That gives both areas of CHASE_DB1's test eyes to 4e-5 of scikit-learn's, 80 times as fast.
 """
 
 from __future__ import annotations
@@ -14,12 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_DROPPED_BITS = 12
-_FLOOR = int(np.float32(2**-32).view(np.int32)) >> _DROPPED_BITS
-"""All below 2**-32 share the lowest bin, all as near to 1 the highest."""
-_HALF = (int(np.float32(0.5).view(np.int32)) >> _DROPPED_BITS) - _FLOOR
-"""Bins below 0.5, and as many above."""
-BINS = 2 * _HALF + 1
+_DROPPED_BITS = 11
+
+
+def _step_of(probability: float) -> int:
+    return int(np.float32(probability).view(np.int32)) >> _DROPPED_BITS
+
+
+_FLOOR = _step_of(2**-64)
+"""All below share the lowest bin; a confident network's background does reach 1e-15."""
+_MIDDLE = _step_of(0.5) - _FLOOR
+"""The bin of 0.5."""
+BINS = _MIDDLE + 1 + _step_of(0.5) - _step_of(2**-25)
+"""Above 0.5 float32 has no steps finer than 2**-24."""
 
 Counts = NDArray[np.int64]
 
@@ -86,14 +93,16 @@ def _bin_of(probabilities: NDArray[np.floating]) -> NDArray[np.int32]:
     """Bins (n) of probabilities (n): the leading bits of p below 0.5, those of 1 - p, counted down, above."""
     p = probabilities.astype(np.float32, copy=False) + np.float32(0)  # -0.0 becomes 0.0
     upper = p > 0.5
-    bits = (np.where(upper, np.float32(1) - p, p).view(np.int32) >> _DROPPED_BITS) - _FLOOR
-    bits = np.maximum(bits, 0)
-    return np.where(upper, 2 * _HALF - bits, bits)
+    steps = (np.where(upper, np.float32(1) - p, p).view(np.int32) >> _DROPPED_BITS) - _FLOOR
+    bins = np.where(upper, np.minimum(2 * _MIDDLE - steps, BINS - 1), np.maximum(steps, 0))
+    return bins.astype(np.int32, copy=False)
 
 
 def _centre_of(index: int) -> float:
     """The probability in the middle of a bin; of the first and the last, which hold 0 and 1, their end."""
-    bits = min(index, 2 * _HALF - index)
-    middle = (bits + _FLOOR << _DROPPED_BITS) + (1 << _DROPPED_BITS - 1) if bits else 0
+    if index in (0, BINS - 1):
+        return float(index > 0)
+    steps = min(index, 2 * _MIDDLE - index) + _FLOOR
+    middle = (steps << _DROPPED_BITS) + (1 << _DROPPED_BITS - 1)
     near = float(np.array(middle, np.int32).view(np.float32))
-    return near if index <= _HALF else 1 - near
+    return near if index <= _MIDDLE else 1 - near

@@ -24,7 +24,7 @@ class Score:
     name: str
     """In lower case: ``dice``, ``auc_roc``, ``kl``, ..."""
     regime: str | None
-    """What the segmenter was trained on: ``REAL``, ``SYNTH``, ``MIX(50)``, ``FINETUNE``; None: it is about none."""
+    """What the segmenter was trained on: ``REAL``, ``SYNTH``, ``MIX(50)``, ``FINETUNE``; None: on nothing."""
     channel: str | None
     """The label channel; None: over all of them."""
     value: float | None
@@ -37,7 +37,7 @@ class Score:
     """Trainings that the value is the mean of; 0 where nothing was trained."""
     better: Literal["higher", "lower"] = "higher"
     reference: str | None = None
-    """The yardstick that this row is, such as ``second observer`` or ``ceiling at 256 px``; None: a stage's own score."""
+    """The yardstick that this row is, as ``second observer`` or ``ceiling at 256 px``; None: an own score."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -49,7 +49,7 @@ class Camera:
         return x_mm.astype(np.float32), y_mm.astype(np.float32)
 
     def place(self, points: NDArray[np.float64], image_px: int) -> NDArray[np.float64]:
-        """Eye coordinates (n 2), mm -> picture coordinates (n 2), x and y, where pixel i's centre is i + 0.5."""
+        """Eye coordinates (n 2), mm -> picture coordinates (n 2), x and y; pixel i's centre is i + 0.5."""
         x, y = self._framed(points[:, 0], points[:, 1])
         scale = image_px * self.fill / 2
         return np.stack([x * scale, y * scale], axis=1) + image_px / 2
@@ -58,6 +58,18 @@ class Camera:
         """Whether points in eye coordinates (mm) lie in the field of view."""
         across, down = self._framed(x, y)
         return (across**2 + down**2 <= 1) & (np.abs(down) <= self.cut)
+
+    def way_out(
+        self, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The shortest way out of the field of view from points within: its length, mm, and its heading."""
+        across, down = self._framed(x, y)
+        to_rim, to_cut = 1 - np.hypot(across, down), self.cut - np.abs(down)
+        cut_first = to_cut < to_rim
+        out_x, out_y = np.where(cut_first, 0.0, across), np.where(cut_first, np.sign(down), down)
+        cosine, sine = np.cos(self.tilt), np.sin(self.tilt)
+        heading = np.arctan2(out_y * cosine - out_x * sine, (out_x * cosine + out_y * sine) * self._mirror)
+        return np.minimum(to_rim, to_cut) * self.radius_mm, heading
 
     def fov(self, image_px: int) -> NDArray[np.bool_]:
         """The field of view (h w): the pixels whose centres the camera filled."""

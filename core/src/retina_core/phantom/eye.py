@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import label
 
 from retina_core.phantom.anatomy import FOVEA_RADIUS_MM, Anatomy, draw_anatomy
 from retina_core.phantom.camera import Camera, Side, draw_camera
@@ -18,7 +19,7 @@ from retina_core.phantom.raster import draw_vessels
 from retina_core.phantom.streams import stream
 from retina_core.phantom.vessels import VesselTree
 
-PHANTOM_VERSION: Final = 1
+PHANTOM_VERSION: Final = 2
 """Part of the key of everything cached from phantoms: raised whenever any of their pixels change."""
 
 CHANNELS: Final = ("vessel", "artery", "vein", "optic_disc", "optic_cup", "fovea")
@@ -34,7 +35,10 @@ class PhantomEye:
     photo: NDArray[np.uint8]
     """(h w 3), black outside the field of view."""
     labels: Mapping[str, Mask]
-    """A map (h w) for each of ``CHANNELS``: the pixels in the field of view whose centres lie in it."""
+    """A map (h w) for each of ``CHANNELS``: the pixels in the field of view whose centres lie in it.
+
+    Left out are the few pixels of a vessel that the field's edge cuts off from the disc.
+    """
     fov: Mask
     """(h w) What the camera filled."""
     side: Side
@@ -60,8 +64,9 @@ def eye_model(seed: int, index: int) -> EyeModel:
 def phantom_eye(seed: int, index: int, image_px: int) -> PhantomEye:
     """Eye ``index`` of ``seed`` in a square picture of ``image_px`` pixels a side.
 
-    The same arguments give the same bytes; other sizes show the same eye. Raises ``ValueError`` if a picture
-    would have fewer than 16 pixels a side, or for a negative seed or index.
+    The same arguments give the same bytes; other sizes show the same eye. Below 64 pixels a small cup may
+    fall between the pixels, so that its map is empty. Raises ``ValueError`` if a picture would have fewer
+    than 16 pixels a side, or for a negative seed or index.
     """
     if image_px < 16:
         raise ValueError(f"a phantom needs at least 16 pixels a side, not {image_px}; try 64")
@@ -70,11 +75,13 @@ def phantom_eye(seed: int, index: int, image_px: int) -> PhantomEye:
     artery, vein = (draw_vessels(model.tree, kind, camera, image_px) for kind in ("artery", "vein"))
     x, y = camera.eye_coordinates(image_px)
     fov = camera.fov(image_px)
+    disc = anatomy.disc.distance(x, y) >= 0
+    arteries, veins = (_hanging_on(disc, drawing.label & fov) for drawing in (artery, vein))
     labels = {
-        "vessel": artery.label | vein.label,
-        "artery": artery.label,
-        "vein": vein.label,
-        "optic_disc": anatomy.disc.distance(x, y) >= 0,
+        "vessel": arteries | veins,
+        "artery": arteries,
+        "vein": veins,
+        "optic_disc": disc,
         "optic_cup": anatomy.cup.distance(x, y) >= 0,
         "fovea": np.hypot(x - anatomy.fovea[0], y - anatomy.fovea[1]) <= FOVEA_RADIUS_MM,
     }
@@ -82,3 +89,11 @@ def phantom_eye(seed: int, index: int, image_px: int) -> PhantomEye:
     scene = Scene(anatomy, camera, palette, artery, vein, partial(stream, seed, index), image_px)
     masked = {channel: labels[channel] & fov for channel in CHANNELS}
     return PhantomEye(photograph(scene), MappingProxyType(masked), fov, camera.side)
+
+
+def _hanging_on(disc: Mask, vessels: Mask) -> Mask:
+    """The vessels (h w) that a way through vessels leads to from the disc (h w)."""
+    parts, count = label(vessels, np.ones((3, 3)))
+    joined = np.zeros(count + 1, dtype=bool)
+    joined[parts[disc & vessels]] = True
+    return np.asarray(joined[parts])

@@ -137,7 +137,8 @@ class Grower:
         spread = self.tortuosity * (0.45 + 0.85 * thin) * math.sqrt(1 - memory**2)
         noise = self.rng.standard_normal(growing.size)
         tips.curvature[growing] = memory * tips.curvature[growing] + spread * noise
-        turn = (2.0 - 0.6 * thin) * towards + tips.curvature[growing] + self._give_way(growing)
+        turn = (2.0 - 0.6 * thin) * towards + tips.curvature[growing]
+        turn += self._give_way(growing) + self._leave(growing)
         tips.heading[growing] += STEP_MM * np.clip(turn, -2.6, 2.6)
         self._taper(growing)
 
@@ -178,6 +179,16 @@ class Grower:
                 other = self.occupied[1 - tips.kind[growing], row, column] > 0
                 turn -= sign * (1.6 * own + 0.6 * other)
         return turn
+
+    def _leave(self, growing: Indices) -> Floats:
+        """The turn, 1/mm, straight out of the field of view where it ends.
+
+        A vessel that ran along the edge would be cut into pieces.
+        """
+        tips = self.tips
+        away, heading = self.camera.way_out(tips.x[growing], tips.y[growing])
+        near = np.clip(1 - away / (0.07 * self.camera.radius_mm), 0, 1)
+        return np.asarray(7.0 * near * np.sin(heading - tips.heading[growing]))
 
     def _end(self, growing: Indices) -> None:
         """Stop tips that left the field, lived their length, came near the fovea, or met their own kind."""

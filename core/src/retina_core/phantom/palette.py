@@ -25,7 +25,7 @@ FUNDI: Final = np.array(
 """Mean colours inside the field of view, as displayed, measured: eight photographs of CHASE_DB1 from dark to
 bright, two of HRF, two of IDRiD."""
 
-FUNDUS_SHARES: Final = np.array([0.08, 0.1, 0.1, 0.12, 0.13, 0.12, 0.09, 0.05, 0.06, 0.03, 0.06, 0.06])
+FUNDUS_SHARES: Final = np.array([0.06, 0.08, 0.1, 0.12, 0.15, 0.15, 0.12, 0.07, 0.05, 0.02, 0.04, 0.04])
 """How often each is the one that an eye's colour starts from."""
 
 

@@ -21,6 +21,7 @@ Inside these networks a map runs over [-1, 1] (paper, section 3: tanh); :func:`t
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -38,7 +39,9 @@ SLOPE = 0.2
 def doublings(resolution: int) -> int:
     """How often the 4 px stem doubles to ``resolution``, a power of two from 32 to 512 px."""
     if not (SMALLEST_PX <= resolution <= LARGEST_PX and resolution & (resolution - 1) == 0):
-        raise ValueError(f"resolution is a power of two from {SMALLEST_PX} to {LARGEST_PX} px, not {resolution}")
+        raise ValueError(
+            f"resolution is a power of two from {SMALLEST_PX} to {LARGEST_PX} px, not {resolution}"
+        )
     return int(math.log2(resolution // STEM_PX))
 
 
@@ -66,7 +69,7 @@ class Generator(nn.Module):
         self.stem = nn.Sequential(
             nn.ConvTranspose2d(latent, widths[0], STEM_PX, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
-        self.body = nn.Sequential(*(up(f_in, f_out) for f_in, f_out in zip(widths, widths[1:], strict=False)))
+        self.body = nn.Sequential(*(up(f_in, f_out) for f_in, f_out in pairwise(widths)))
         self.head = nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1)
         self.apply(init_weights)
 
@@ -94,16 +97,18 @@ class Discriminator(nn.Module):
         self.stem = nn.Sequential(  # section 3: no batch norm on the discriminator's input layer
             strided(channels, widths[0], "spectral" if norm == "spectral" else "none"), nn.LeakyReLU(SLOPE)
         )
-        self.body = nn.Sequential(*(down(f_in, f_out, norm) for f_in, f_out in zip(widths, widths[1:], strict=False)))
+        self.body = nn.Sequential(*(down(f_in, f_out, norm) for f_in, f_out in pairwise(widths)))
         self.deviation = MinibatchDeviation() if minibatch_deviation else nn.Identity()
-        self.head = nn.Conv2d(widths[-1] + int(minibatch_deviation), 1, STEM_PX)
-        self.apply(init_weights if norm == "batch" else init_weights_by_fan_in)
+        self.head = by_fan_in(nn.Conv2d(widths[-1] + int(minibatch_deviation), 1, STEM_PX))
+        if norm == "batch":
+            self.apply(init_weights)
 
     def forward(self, maps: Tensor) -> Tensor:
         x = self.stem(maps)  # b f h/2 w/2
         x = self.body(x)  # b f 4 4
         x = self.deviation(x)  # b f(+1) 4 4
-        return rearrange(self.head(x), "b 1 1 1 -> b").float()
+        logits: Tensor = self.head(x)  # b 1 1 1
+        return rearrange(logits, "b 1 1 1 -> b").float()
 
 
 class SynthMedDiscriminator(nn.Module):
@@ -127,7 +132,8 @@ class SynthMedDiscriminator(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         x = self.features(maps)  # b 2f h/4 w/4
         x = self.judge(rearrange(x, "b f h w -> b (f h w)"))  # b 1
-        return rearrange(x, "b 1 -> b").float()
+        logits: Tensor = x.float()
+        return rearrange(logits, "b 1 -> b")
 
 
 class MinibatchDeviation(nn.Module):
@@ -159,8 +165,16 @@ def down(f_in: int, f_out: int, norm: Norm) -> nn.Sequential:
 
 def strided(f_in: int, f_out: int, norm: Norm) -> nn.Module:
     """A 4 x 4 convolution of stride 2, biased where no batch norm follows, scaled where the norm is spectral."""
-    convolution = nn.Conv2d(f_in, f_out, 4, stride=2, padding=1, bias=norm != "batch")
+    convolution = by_fan_in(nn.Conv2d(f_in, f_out, 4, stride=2, padding=1, bias=norm != "batch"))
     return nn.utils.parametrizations.spectral_norm(convolution) if norm == "spectral" else convolution
+
+
+def by_fan_in(convolution: nn.Conv2d) -> nn.Conv2d:
+    """Draws weights that keep the variance of the input (He et al. 2015, arXiv 1502.01852, equation 14)."""
+    nn.init.kaiming_normal_(convolution.weight, SLOPE)
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+    return convolution
 
 
 def init_weights(module: nn.Module) -> None:
@@ -172,13 +186,3 @@ def init_weights(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
-
-
-def init_weights_by_fan_in(module: nn.Module) -> None:
-    """Draw weights so that a layer keeps its input's variance (He et al. 2015, arXiv 1502.01852, equation 14)."""
-    if isinstance(module, nn.Conv2d):
-        spectral = nn.utils.parametrize.is_parametrized(module, "weight")
-        weight = module.parametrizations["weight"].original if spectral else module.weight
-        nn.init.kaiming_normal_(weight, SLOPE)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

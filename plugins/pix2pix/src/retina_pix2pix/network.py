@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
-from retina_core.randomness import SampleDropout
 from torch import Generator as Randomness
 from torch import Tensor, nn
+
+from retina_core.randomness import SampleDropout
 
 Upsampling = Literal["resize", "transposed"]
 
@@ -51,7 +53,7 @@ class Generator(nn.Module):
         depth = halvings(resolution)
         widths = [min(width * 2**step, max_width) for step in range(depth)]  # f at h/2, h/4, ... 1 px
         self.encoder = nn.ModuleList([downsample(channels + 1, widths[0])])
-        for step, (f_in, f_out) in enumerate(zip(widths, widths[1:], strict=False), start=2):
+        for step, (f_in, f_out) in enumerate(pairwise(widths), start=2):
             self.encoder.append(Down(f_in, f_out, norm=step < depth))
         self.decoder = nn.ModuleList()
         for step, (f_skip, f_deep) in enumerate(zip(widths[-2::-1], widths[:0:-1], strict=True)):
@@ -99,7 +101,8 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, labels: Tensor, fov: Tensor, photo: Tensor) -> Tensor:
         x = torch.cat([condition(labels, fov), photo], dim=1)  # b k+1+c h w
-        return self.judge(x).float()  # b 1 h/2^n w/2^n, less 2
+        logits: Tensor = self.judge(x)  # b 1 h/2^n w/2^n, less 2
+        return logits.float()
 
 
 class Down(nn.Module):
@@ -112,7 +115,8 @@ class Down(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.convolution(nn.functional.leaky_relu(x, SLOPE))  # b f_out h/2 w/2
-        return self.norm(x)
+        normed: Tensor = self.norm(x)
+        return normed
 
 
 class Up(nn.Module):
@@ -126,7 +130,8 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, rngs: Sequence[Randomness] | None) -> Tensor:
         x = self.convolution(torch.relu(x))  # b f_out 2h 2w
-        return self.dropout(self.norm(x), rngs)
+        dropped: Tensor = self.dropout(self.norm(x), rngs)
+        return dropped
 
 
 def condition(labels: Tensor, fov: Tensor) -> Tensor:
@@ -180,7 +185,9 @@ def upsample(f_in: int, f_out: int, upsampling: Upsampling, bias: bool = True) -
     """Doubles: (b f_in h w) -> (b f_out 2h 2w), by transposed convolution or by resizing and a 3 x 3 convolution."""
     if upsampling == "transposed":
         return nn.ConvTranspose2d(f_in, f_out, 4, stride=2, padding=1, bias=bias)
-    return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(f_in, f_out, 3, padding=1, bias=bias))
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(f_in, f_out, 3, padding=1, bias=bias)
+    )
 
 
 def init_weights(module: nn.Module) -> None:

@@ -19,7 +19,9 @@ def cross_entropy_loss(logits: Tensor, labels: Tensor, weights: Tensor, present:
     return (known * entropy).sum() / known.sum().clamp(min=1)
 
 
-def dice_loss(logits: Tensor, labels: Tensor, weights: Tensor, present: Tensor, smooth: float = 1.0) -> Tensor:
+def dice_loss(
+    logits: Tensor, labels: Tensor, weights: Tensor, present: Tensor, smooth: float = 1.0
+) -> Tensor:
     """1 - (2 sum py + s) / (sum p^2 + sum y^2 + s), each channel summed over the batch, mean of the known channels.
 
     Shapes as in ``cross_entropy_loss``. The squares (V-Net's form) have their optimum at p = y for soft labels too.

@@ -62,7 +62,9 @@ class UNet(nn.Module):
         self.shrink = nn.MaxPool2d(2)
         self.head = nn.Conv2d(width, label_channels, 1)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):  # paper, section 3: deviation sqrt(2 / inputs)
+            if isinstance(
+                module, nn.Conv2d | nn.ConvTranspose2d
+            ):  # paper, section 3: deviation sqrt(2 / inputs)
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def features(self, photos: Tensor) -> list[Tensor]:

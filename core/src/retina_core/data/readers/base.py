@@ -30,9 +30,9 @@ class Reader(ABC):
     def read(self, folder: Path, problems: list[str], config: DataConfig) -> Dataset:
         """The samples, sorted by id.
 
-        What is wrong with the layout (a photograph without a label, a label without a photograph) is appended to
-        ``problems``, one line per file that begins with its path in ``folder`` and ends with what to do; the
-        sample is left out. The pictures themselves are checked by the caller.
+        What is wrong with the layout (a photograph without a label, a label without a photograph) is appended
+        to ``problems``, one line per file with its path in ``folder`` first and what to do last; the sample is
+        left out. The pictures themselves are checked by the caller.
         """
 
 
@@ -66,7 +66,7 @@ def without_photo(labels: Iterable[FilePicture]) -> Iterator[str]:
 
 
 def channels_in_use(samples: Sequence[Sample], config: DataConfig) -> tuple[str, ...]:
-    """The channels asked for; else those that all samples have; else, where there is none such, all that any has.
+    """The channels asked for; else those that all samples have; else (there is none such) all that any has.
 
     Retinal channels stand in the order of the vocabulary, others behind them by name.
     """

@@ -23,8 +23,8 @@ _NAME: Final = re.compile(r"\d\d_(?P<group>h|dr|g)", re.IGNORECASE)
 class HRFReader(Reader):
     """``images/01_h.jpg``, ``manual1/01_h.tif`` (vessels), ``mask/01_h_mask.tif`` (field of view).
 
-    The name's end tells the group: ``h`` healthy, ``dr`` diabetic retinopathy, ``g`` glaucoma. Each photograph is
-    of another patient; there is no official split.
+    The name's end is the group: ``h`` healthy, ``dr`` diabetic retinopathy, ``g`` glaucoma. Each photograph
+    is of another patient; there is no official split.
     """
 
     name = "hrf"
@@ -40,7 +40,9 @@ class HRFReader(Reader):
         for eye, photo in photos.items():
             label, fov = labels.pop(eye, None), fovs.pop(f"{eye}_mask", None)
             if label is None:
-                problems.append(f"{photo.name}: has no label; add manual1/{eye}.tif or leave the photograph out")
+                problems.append(
+                    f"{photo.name}: has no label; add manual1/{eye}.tif or leave the photograph out"
+                )
             elif fov is None:
                 problems.append(f"{photo.name}: has no field of view; add mask/{eye}_mask.tif")
             else:

@@ -39,7 +39,7 @@ _KEPT_BYTES: Final = 64 * 2**20
 
 
 class PhantomReader(Reader):
-    """The source ``phantom``: ``data.phantom_count`` eyes of ``data.phantom_px`` pixels a side, drawn when needed."""
+    """The source ``phantom``: ``data.phantom_count`` eyes, ``data.phantom_px`` a side, drawn when needed."""
 
     name = "phantom"
 

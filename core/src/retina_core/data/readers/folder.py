@@ -1,0 +1,144 @@
+"""Our own layout, for photographs of any kind, and the one in which synthetic sets are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from retina_core.config import DataConfig
+from retina_core.data.pictures import FilePicture
+from retina_core.data.readers.base import (
+    Reader,
+    by_stem,
+    channels_in_use,
+    pictures_in,
+    stem,
+    without_photo,
+)
+from retina_core.data.readers.metadata import TABLES, Row, read_metadata
+from retina_core.data.sample import Dataset, Sample
+
+LABEL_FOLDERS: Final = ("labels", "masks")
+
+PLAIN_CHANNEL: Final = "label"
+"""The channel of maps directly in ``labels/`` or ``masks/`` where ``data.channels`` does not name it."""
+
+
+class FolderReader(Reader):
+    """``images/`` with ``labels/<channel>/``, or with maps directly in ``labels/`` or ``masks/``.
+
+    Files belong together by their names without ending (a label may also end in ``_mask`` or ``_<channel>``),
+    or by the columns of ``metadata.jsonl`` or ``metadata.csv``: ``file_name``, ``<channel>_file_name``,
+    ``fov_file_name``, ``grade``, ``patient``, ``group``, ``split``. Without ``fov/`` the whole frame counts.
+    A label that is missing where another channel of the photograph has one is absent: not annotated.
+    """
+
+    name = "folder"
+
+    def matches(self, folder: Path) -> bool:
+        has_labels = any((folder / name).is_dir() for name in LABEL_FOLDERS)
+        has_table = any((folder / name).is_file() for name in TABLES)
+        return (folder / "images").is_dir() and (has_labels or has_table)
+
+    def read(self, folder: Path, problems: list[str], config: DataConfig) -> Dataset:
+        contents = _Contents.of(folder, problems, config)
+        rows = read_metadata(folder, problems)
+        by_name = {row.photo: row for row in rows or ()}
+        samples = []
+        for photo in contents.photos.values():
+            row = by_name.pop(photo.name, None) or by_name.pop(photo.path.name, None)
+            if rows is not None and row is None:
+                problems.append(f"{photo.name}: stands in no row of the metadata; add one or leave it out")
+            elif sample := contents.sample(photo, row, problems):
+                samples.append(sample)
+        problems.extend(f"{row.where}: {row.photo} is not there; add the file" for row in by_name.values())
+        problems.extend(without_photo(contents.unused()))
+        return Dataset(
+            name=folder.resolve().name,
+            reader=self.name,
+            root=folder,
+            samples=tuple(sorted(samples, key=lambda sample: sample.id)),
+            channels=channels_in_use(samples, config),
+        )
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """The pictures of a folder, and which of its labels and fovs photographs have claimed."""
+
+    root: Path
+    photos: dict[str, FilePicture]
+    labels: dict[str, dict[str, FilePicture]]
+    """Channel -> name without ending -> map."""
+    fovs: dict[str, FilePicture]
+    claimed: set[Path] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, root: Path, problems: list[str], config: DataConfig) -> _Contents:
+        return cls(
+            root,
+            by_stem(pictures_in(root / "images", root), problems),
+            dict(_labels(root, problems, config)),
+            by_stem(pictures_in(root / "fov", root), problems),
+        )
+
+    def sample(self, photo: FilePicture, row: Row | None, problems: list[str]) -> Sample | None:
+        """The photograph with what belongs to it, by name or by its row of the table.
+
+        Whether a file that a row names is there shows when all pictures are read.
+        """
+        eye = stem(photo)
+        matches = {channel: _match(maps, eye, channel) for channel, maps in self.labels.items()}
+        labels = {channel: picture for channel, picture in matches.items() if picture}
+        fov = _match(self.fovs, eye, "fov")
+        for channel, path in row.labels.items() if row else ():
+            labels[channel] = FilePicture(self.root / path, self.root)
+        if row and row.fov:
+            fov = FilePicture(self.root / row.fov, self.root)
+        self.claimed.update(picture.path for picture in (*labels.values(), fov) if picture)
+        if not labels and (row is None or row.grade is None):
+            problems.append(
+                f"{photo.name}: has no label; add one of the same name or leave the photograph out"
+            )
+            return None
+        return Sample(
+            id=eye,
+            patient=(row and row.patient) or eye,
+            photo=photo,
+            labels=labels,
+            fov=fov,
+            fov_rule="given" if fov else "full",
+            grade=row.grade if row else None,
+            group=row.group if row else None,
+            official=row.official if row else None,
+        )
+
+    def unused(self) -> Iterator[FilePicture]:
+        """What no photograph claimed."""
+        for maps in (*self.labels.values(), self.fovs):
+            yield from (picture for picture in maps.values() if picture.path not in self.claimed)
+
+
+def _labels(
+    root: Path, problems: list[str], config: DataConfig
+) -> Iterator[tuple[str, dict[str, FilePicture]]]:
+    folder = next((root / name for name in LABEL_FOLDERS if (root / name).is_dir()), None)
+    if folder is None:
+        return
+    channels = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")
+    plain = pictures_in(folder, root)
+    for channel in channels:
+        yield channel, by_stem(pictures_in(folder / channel, root), problems)
+    if channels:
+        advice = f"move it into {folder.name}/<channel>/"
+        problems.extend(f"{picture.name}: lies beside the channels' folders; {advice}" for picture in plain)
+    else:
+        name = config.channels[0] if len(config.channels) == 1 else PLAIN_CHANNEL
+        yield name, by_stem(plain, problems)
+
+
+def _match(maps: dict[str, FilePicture], eye: str, channel: str) -> FilePicture | None:
+    """The map that belongs to a photograph by its name."""
+    return maps.get(eye) or maps.get(f"{eye}_mask") or maps.get(f"{eye}_{channel}")

@@ -1,0 +1,1 @@
+"""What synthetic pairs are worth: metrics, the protocol, likeness, and what the report draws."""

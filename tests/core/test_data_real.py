@@ -1,0 +1,89 @@
+"""Real photographs, where ``RETINA_DATA`` says that they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from retina_core.data.fov import derive_fov, paste_back
+from retina_core.data.opening import open_dataset
+from retina_core.data.prepare import prepare_sample
+from retina_core.data.sample import Dataset
+
+
+@pytest.fixture(scope="module")
+def opened() -> dict[Path, Dataset]:
+    return {}
+
+
+def real(opened: dict[Path, Dataset], folder: Path) -> Dataset:
+    """Each data set is opened once for all tests here."""
+    if not folder.is_dir():
+        pytest.skip(f"{folder.name} is not among the real photographs")
+    if folder not in opened:
+        opened[folder] = open_dataset(folder)
+    return opened[folder]
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+def test_chase_db1_has_its_counts_and_split(real_data: Path, opened: dict[Path, Dataset]) -> None:
+    dataset = real(opened, real_data / "CHASE_DB1")
+    assert (len(dataset), dataset.reader, dataset.channels) == (28, "chase_db1", ("vessel",))
+    split = dataset.split(seed=5)
+    assert (len(split.train), len(split.test)) == (20, 8)
+    assert split.test.samples[0].id == "Image_11L"
+    assert len(set(dataset.seen())) == 28
+
+
+def test_the_second_observer_of_chase_db1(real_data: Path, opened: dict[Path, Dataset]) -> None:
+    """0.798 Dice on the test eyes, inside the fov, pixels of all eyes together."""
+    test = real(opened, real_data / "CHASE_DB1").split().test
+    fovs = [sample.fov_array() for sample in test]
+    first = np.concatenate([s.label_array("vessel")[fov] for s, fov in zip(test, fovs, strict=True)])
+    second = np.concatenate(
+        [s.observer_array("observer2", "vessel")[f] for s, f in zip(test, fovs, strict=True)]
+    )
+    assert dice(first, second) == pytest.approx(0.798, abs=0.005)
+
+
+@pytest.mark.parametrize(("resolution", "ceiling"), [(128, 0.80), (256, 0.92), (512, 0.97)])
+def test_perfect_labels_come_back(
+    real_data: Path, opened: dict[Path, Dataset], resolution: int, ceiling: float
+) -> None:
+    """What a working resolution allows, measured at the photograph's own size."""
+    scores = []
+    for sample in real(opened, real_data / "CHASE_DB1").split().test:
+        prepared = prepare_sample(sample, ("vessel",), resolution)
+        back = paste_back(prepared.labels[0].astype(np.float32) / 255, prepared.box, prepared.size)
+        scores.append(
+            max(dice(back > level, sample.label_array("vessel")) for level in (0.35, 0.4, 0.45, 0.5))
+        )
+    assert np.mean(scores) >= ceiling
+
+
+def test_hrf_has_its_counts_and_groups(real_data: Path, opened: dict[Path, Dataset]) -> None:
+    dataset = real(opened, real_data / "HRF")
+    assert (dataset.reader, dataset.fov_rule) == ("hrf", "given")
+    tested = dataset.split().test
+    assert len({sample.group for sample in tested}) == 3
+    assert len(tested) == round(len(dataset) / 5)
+
+
+def test_the_derived_fov_is_that_of_hrf(real_data: Path, opened: dict[Path, Dataset]) -> None:
+    for sample in real(opened, real_data / "HRF").samples[:3]:
+        derived, given = derive_fov(sample.photo_array()), sample.fov_array()
+        assert (derived & given).sum() / (derived | given).sum() > 0.99
+
+
+def test_the_derived_fov_is_a_disc_on_chase_db1(real_data: Path, opened: dict[Path, Dataset]) -> None:
+    for sample in real(opened, real_data / "CHASE_DB1").samples[::4]:
+        fov = sample.fov_array()
+        y, x = np.nonzero(fov)
+        rows, columns = np.indices(fov.shape)
+        disc = np.hypot(rows - y.mean(), columns - x.mean()) <= np.sqrt(fov.sum() / np.pi)
+        assert (fov & disc).sum() / (fov | disc).sum() > 0.985
+        assert (sample.label_array("vessel") & ~fov).sum() < 0.005 * sample.label_array("vessel").sum()

@@ -1,0 +1,128 @@
+"""Soft maps become labels in one place, and the same way every time."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+
+from retina_core.maps import finish, match_threshold, remove_specks, resize
+
+LEVELS = st.integers(0, 20).map(lambda step: step / 20)
+VALUES = arrays(np.float32, st.integers(1, 60), elements=LEVELS)
+
+
+def soft_maps(b: int, k: int, size: int, seed: int = 0) -> torch.Tensor:
+    noise = torch.rand(b, k, size, size, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.avg_pool2d(noise, 5, stride=1, padding=2) * 1.5
+
+
+@pytest.mark.parametrize("size", [16, 32, 64, 70])
+def test_labels_are_zero_and_one_at_the_wanted_size(size):
+    labels = finish(soft_maps(3, 2, 32), size, torch.ones(3, 1, size, size), (0.7, 0.8), speck_px=4)
+    assert labels.shape == (3, 2, size, size)
+    assert labels.dtype == torch.float32
+    assert set(labels.unique().tolist()) == {0.0, 1.0}
+
+
+def test_nothing_is_marked_outside_the_fov():
+    fov = torch.zeros(2, 1, 40, 40)
+    fov[:, :, 10:30, 5:35] = 1
+    labels = finish(torch.ones(2, 1, 20, 20), 40, fov, [0.5])
+    assert torch.equal(labels, fov)
+
+
+def test_a_map_does_not_depend_on_its_batch_or_layout():
+    maps, fov = soft_maps(5, 3, 24), torch.ones(5, 1, 50, 50)
+    together = finish(maps.to(memory_format=torch.channels_last), 50, fov, (0.7, 0.75, 0.8), speck_px=3)
+    alone = torch.cat([finish(maps[i : i + 1], 50, fov[i : i + 1], (0.7, 0.75, 0.8), 3) for i in range(5)])
+    assert torch.equal(together, alone)
+
+
+def test_maps_stay_soft_until_after_the_resize():
+    """Thresholding before shrinking would mark a quarter-covered pixel or lose a half-covered one."""
+    fine = torch.zeros(1, 1, 8, 8)
+    fine[..., 0] = 1  # half of each coarse pixel of the first column
+    assert finish(fine, 4, torch.ones(1, 1, 4, 4), [0.49])[0, 0, :, 0].tolist() == [1, 1, 1, 1]
+    assert finish(fine, 4, torch.ones(1, 1, 4, 4), [0.51]).sum() == 0
+
+
+def test_each_channel_has_its_own_threshold():
+    labels = finish(torch.full((1, 2, 8, 8), 0.5), 8, torch.ones(1, 1, 8, 8), torch.tensor([0.4, 0.6]))
+    assert labels[0, 0].all() and not labels[0, 1].any()
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="do not fit"):
+        finish(torch.ones(1, 2, 8, 8), 8, torch.ones(1, 1, 8, 8), [0.5])
+    with pytest.raises(ValueError, match="do not fit"):
+        finish(torch.ones(2, 1, 8, 8), 8, torch.ones(1, 1, 8, 8), [0.5])
+
+
+@given(arrays(np.bool_, (12, 12), elements=st.booleans()), st.integers(1, 9))
+def test_specks_are_the_pieces_below_the_area(marked, speck_px):
+    kept = remove_specks(marked, speck_px)
+    pieces, count = ndimage.label(marked, structure=np.ones((3, 3)))  # a second implementation
+    for piece in range(1, count + 1):
+        inside = pieces == piece
+        assert kept[inside].all() == (inside.sum() >= speck_px)
+        assert kept[inside].any() == kept[inside].all()
+    assert not kept[~marked].any()
+
+
+@given(VALUES, LEVELS)
+def test_the_matched_share_is_the_nearest_to_be_had(values, share):
+    cut = match_threshold(torch.from_numpy(values), share)
+    assert 0 <= cut <= 1
+    got = (torch.from_numpy(values) > cut).float().mean().item()
+    reachable = [(values > t).mean() for t in [*np.unique(values), np.nextafter(0, 1, dtype=np.float32)]]
+    reachable += [(values > np.nextafter(v, 0, dtype=np.float32)).mean() for v in np.unique(values) if v > 0]
+    assert abs(got - share) <= min(abs(r - share) for r in reachable) + 1e-6
+
+
+@given(VALUES, LEVELS, LEVELS)
+def test_a_larger_share_never_raises_the_threshold(values, one, other):
+    low, high = sorted((one, other))
+    maps = torch.from_numpy(values)
+    assert match_threshold(maps, high) <= match_threshold(maps, low)
+
+
+@settings(max_examples=30)
+@given(st.floats(0.001, 0.999), st.integers(0, 2**31))
+def test_continuous_values_match_the_share_to_a_pixel(share, seed):
+    values = torch.rand(4, 50, 5, generator=torch.Generator().manual_seed(seed))
+    got = (values > match_threshold(values, share)).float().mean().item()
+    assert abs(got - share) <= 0.5 / values.numel() + 1e-6
+
+
+def test_binary_values_are_cut_midway():
+    """So that interpolated edges fall on either side, whatever the share."""
+    assert match_threshold(torch.tensor([0.0, 0.0, 0.0, 1.0]), 0.25) == 0.5
+    assert match_threshold(torch.tensor([0.0, 0.0, 0.0, 1.0]), 0.9) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("level", "share", "marked"), [(0.0, 0.1, 0), (0.0, 1.0, 0), (0.3, 0.1, 0), (0.3, 0.9, 1)]
+)
+def test_constant_maps_are_all_or_nothing(level, share, marked):
+    values = torch.full((100,), level)
+    assert (values > match_threshold(values, share)).float().mean() == marked
+
+
+def test_neighbouring_floats_are_told_apart():
+    low, high = np.float32(0.5), np.nextafter(np.float32(0.5), np.float32(1))
+    values = torch.tensor([low, low, low, high])
+    assert (values > match_threshold(values, 0.25)).tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("values", [[], [float("nan")], [0.5, float("inf")]])
+def test_no_threshold_for_what_is_no_map(values):
+    with pytest.raises(ValueError, match="no threshold"):
+        match_threshold(torch.tensor(values), 0.1)
+
+
+def test_resize_keeps_the_mean_when_shrinking():
+    maps = soft_maps(1, 1, 64)
+    assert torch.allclose(resize(maps, 16).mean(), maps.mean(), atol=1e-6)
