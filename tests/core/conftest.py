@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
 from retina_core.data.readers.chase_db1 import ChaseDB1Reader
 from retina_core.data.readers.folder import FolderReader
 from retina_core.data.readers.hrf import HRFReader
@@ -23,7 +25,9 @@ Picture = NDArray[np.uint8]
 class CoreReaders:
     """The readers that come with the core, and no plugin that may be installed."""
 
-    known = {reader.name: reader for reader in (ChaseDB1Reader, FolderReader, HRFReader, PhantomReader)}
+    known: ClassVar = {
+        reader.name: reader for reader in (ChaseDB1Reader, FolderReader, HRFReader, PhantomReader)
+    }
 
     def readers(self) -> tuple[ReaderSpec, ...]:
         return tuple(

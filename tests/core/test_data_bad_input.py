@@ -1,4 +1,4 @@
-"""Whatever can be wrong with the files is found at once, each on a line that names the file and what to do."""
+"""Whatever can be wrong with the files is found at once, each on a line that names file and remedy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+
 from retina_core.config import DataConfig
 from retina_core.data.opening import open_dataset
 from retina_core.data.readers.metadata import read_metadata
@@ -250,18 +251,18 @@ def test_any_table_gives_rows_or_lines(
 
 def test_one_bad_file_among_very_many_is_found(folders: Any, readers: Any) -> None:
     root = folders.root / "many"
-    count = 2_000
+    count = 500
     for number in range(count):
         picture = np.full((2, 3), number % 250, dtype=np.uint8)
         picture[0] = [number // 250, 1, 2]
         folders.save(root / "images" / f"{number}.bmp", picture)
         folders.save(root / "masks" / f"{number}.bmp", np.eye(2, 3, dtype=np.uint8) * 255)
-    (root / "masks" / "1234.bmp").write_bytes(b"BM")
+    (root / "masks" / "321.bmp").write_bytes(b"BM")
     folders.write_table(root, [{"file_name": f"images/{number}.bmp"} for number in range(count)])
     begin = time.process_time()
     [line] = problems(readers, root)
-    assert line.startswith("masks/1234.bmp: ")
-    assert time.process_time() - begin < 20
+    assert line.startswith("masks/321.bmp: ")
+    assert time.process_time() - begin < 10
 
 
 def test_a_palette_mask_with_inverted_indices(folders: Any, readers: Any) -> None:

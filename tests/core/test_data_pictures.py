@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+
 from retina_core.data.masks import NotAMaskError, binarise
 from retina_core.data.pictures import ArrayPicture, FilePicture
 from retina_core.errors import PathError

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import retina_core.data.prepare as preparing
+from safetensors import safe_open
+
 from retina_core.config import DataConfig
+from retina_core.data import threads
 from retina_core.data.fov import paste_back
 from retina_core.data.opening import open_dataset
 from retina_core.data.pictures import ArrayPicture, FilePicture
 from retina_core.data.prepare import default_cache_dir, prepare, prepare_sample
 from retina_core.data.sample import Dataset, Sample
 from retina_core.errors import DatasetError, StorageError
-from safetensors import safe_open
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_a_label_that_grows_stays_smooth_and_in_place(eyes: Dataset) -> None:
     grown = prepare_sample(sample, ("vessel",), 200)
     back = paste_back(grown.labels[0].astype(np.float32) / 255, grown.box, grown.size) > 0.5
     np.testing.assert_array_equal(back, sample.label_array("vessel"))
-    assert 20 < len(np.unique(grown.labels))
+    assert len(np.unique(grown.labels)) > 10
 
 
 def test_a_hit_decodes_nothing(eyes: Dataset, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +162,7 @@ def test_a_cache_that_cannot_be_written_is_a_clear_error(eyes: Dataset, tmp_path
 
 
 def test_samples_that_cannot_be_read_are_named(tmp_path: Path, cache: Path) -> None:
-    with pytest.raises(DatasetError, match="gone.png: is not there"):
+    with pytest.raises(DatasetError, match=r"gone\.png: is not there"):
         prepare([Sample("a", "a", FilePicture(tmp_path / "gone.png"))], (), 16, cache)
     with pytest.raises(DatasetError, match="no samples"):
         prepare([], (), 16, cache)
@@ -202,7 +203,7 @@ def test_memory_does_not_grow_with_the_number(folders: Any, cache: Path) -> None
     for sample in samples:
         sample.__dict__["fingerprint"] = "00" * 32
     prepare(samples, (), 16, cache, progress=written)
-    assert most <= 4 * preparing.WORKERS
+    assert most <= 4 * threads.WORKERS
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from retina_core.config import DataConfig
 from retina_core.data.opening import open_dataset
 from retina_core.data.readers.phantom import STARTER_SEED, TEST_SEED, TRAINING_SEED
@@ -29,8 +30,7 @@ def test_chase_db1(folders: Any, readers: Any) -> None:
     np.testing.assert_array_equal(
         first.observer_array("observer2", "vessel"), np.roll(folders.mask() > 0, 1, 0)
     )
-    overlap = first.fov_array() & folders.disc()
-    assert overlap.sum() / (first.fov_array() | folders.disc()).sum() > 0.9
+    assert (first.fov_array() | folders.disc()).sum() < 1.2 * (first.fov_array() & folders.disc()).sum()
 
 
 def test_hrf(folders: Any, readers: Any) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from retina_core.data.fov import derive_fov, paste_back
 from retina_core.data.opening import open_dataset
 from retina_core.data.prepare import prepare_sample

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from retina_core.data.pictures import ArrayPicture
 from retina_core.data.sample import Dataset, Part, Sample
 from retina_core.data.split import held_out
@@ -115,7 +116,7 @@ def test_a_photograph_of_the_test_part_leaves_the_training_part() -> None:
     ],
 )
 def test_a_part_without_samples_is_refused(samples: list[Sample]) -> None:
-    with pytest.raises(DatasetError, match="leaves 0 samples to train on|and 0 to test on"):
+    with pytest.raises(DatasetError, match=r"leaves 0 samples to train on|and 0 to test on"):
         dataset(samples).split()
 
 

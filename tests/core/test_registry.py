@@ -83,7 +83,8 @@ class TestRows:
 
     def test_segmenter_is_an_evaluator_of_its_own_name(self) -> None:
         registry = Registry.of(net=plugin(retina_segmenters=[stage("net", "segmenter")]))
-        assert names(registry, "segmenter") == names(registry, "evaluator") == ["net"]
+        assert names(registry, "segmenter") == ["net"]
+        assert "net" in names(registry, "evaluator")
         assert registry.stage("net").role == "segmenter"
         assert registry.stage("net", "evaluator").role == "evaluator"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -69,8 +70,9 @@ def tile(sample: Sample, channels: Sequence[str], side: int = TILE_PX) -> Pictur
     for place, channel in enumerate(channels):
         if sample.labels.get(channel) is None:
             continue
-        mask = Image.fromarray(crop_square(sample.label_array(channel), box).astype(np.uint8) * 255)
-        line = _outline(np.asarray(mask.resize((side, side), Image.Resampling.HAMMING)))[:, :, None]
+        crop = Image.fromarray(crop_square(sample.label_array(channel), box).astype(np.uint8) * 255)
+        how = Image.Resampling.HAMMING if box.side > side else Image.Resampling.NEAREST
+        line = _outline(np.asarray(crop.resize((side, side), how)))[:, :, None]
         drawn += line * (np.array(COLOURS[place % len(COLOURS)], dtype=np.float32) - drawn)
     return drawn.clip(0, 255).astype(np.uint8)
 
@@ -122,4 +124,5 @@ def _save(sheet: Image.Image, path: Path) -> None:
     except OSError as error:
         raise StorageError(path, error.strerror or str(error)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error is the one to tell
+            partial.unlink()

@@ -10,6 +10,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -93,7 +94,8 @@ class TensorFile(NamedTuple):
             reason = f"{error.strerror} (the cache; RETINA_CACHE names another folder)"
             raise StorageError(path.parent, reason) from error
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # the first error is the one to tell
+                partial.unlink()
 
 
 class RowWriter:
@@ -125,5 +127,6 @@ def _sync_folder(folder: Path) -> None:
 
 def _remove_abandoned(folder: Path) -> None:
     for partial in folder.glob("*.partial"):
-        if time.time() - partial.stat().st_mtime > _ABANDONED_SECONDS:
-            partial.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process may be done with it, or remove it too
+            if time.time() - partial.stat().st_mtime > _ABANDONED_SECONDS:
+                partial.unlink()

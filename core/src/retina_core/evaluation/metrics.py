@@ -209,10 +209,11 @@ def otsu_threshold(probabilities: Iterable[Probabilities], fovs: Iterable[Mask])
     for prediction, fov in zip(probabilities, fovs, strict=True):
         _check(prediction, fov, fov)
         counts += np.histogram(prediction[fov], bins=256, range=(0, 1))[0]
-    centres = (np.arange(256) + 0.5) / 256
+    # The upper ends of the bins: at a bin's centre, half of the lower class could lie above the threshold.
+    ends = (np.arange(256) + 1) / 256
     if np.count_nonzero(counts) < 2:
         return 0.5
-    return float(threshold_otsu(hist=(counts, centres)))  # type: ignore[no-untyped-call]  # no types there
+    return float(threshold_otsu(hist=(counts, ends)))  # type: ignore[no-untyped-call]  # no types there
 
 
 def _ratio(part: int, whole: int) -> float | None:

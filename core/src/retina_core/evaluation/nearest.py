@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,9 +40,9 @@ def nearest(maps: Maps, others: Maps) -> Nearest:
     Raises:
         ValueError: the shapes do not fit, or there are no others.
     """
-    distances = dice_distances(maps, others)
-    if not distances.shape[1]:
+    if not len(others):
         raise ValueError("there is no map to be nearest to")
+    distances = dice_distances(maps, others)
     index = distances.argmin(axis=1)
     return Nearest(index, np.take_along_axis(distances, index[:, None], axis=1)[:, 0])
 
@@ -71,8 +72,8 @@ def dice_distances(maps: Maps, others: Maps) -> NDArray[np.float32]:
     """
     if maps.ndim != 4 or maps.shape[1:] != others.shape[1:]:
         raise ValueError(f"maps {maps.shape} and {others.shape} differ in channels or size")
-    a = maps.reshape(*maps.shape[:2], -1).astype(np.float32)  # n k hw
-    b = others.reshape(*others.shape[:2], -1).astype(np.float32)  # m k hw
+    a = maps.reshape(*maps.shape[:2], math.prod(maps.shape[2:])).astype(np.float32)  # n k hw
+    b = others.reshape(*others.shape[:2], math.prod(others.shape[2:])).astype(np.float32)  # m k hw
     total = np.zeros((len(maps), len(others)), np.float32)
     for channel in range(maps.shape[1]):
         left, right = a[:, channel], b[:, channel]

@@ -1,10 +1,10 @@
 """Areas under curves from two histograms, which can be added over eyes.
 
-Exact areas need all pixels sorted: pooled HRF test eyes are 120 million, several gigabytes. Equal bins of [0,
-1] (torchmetrics' ``thresholds=``) are no way out either: a trained network's probabilities crowd at 0 and 1,
+Exact areas need all pixels sorted: pooled HRF test eyes are 120 million, several gigabytes. Equal bins of
+[0, 1] (torchmetrics' ``thresholds=``) are no way out either: a trained network's probabilities crowd at 0 and 1,
 where one bin of 4,096 ties most of the background. These bins are equal in the float's own steps instead,
-counted from 0 upwards and from 1 downwards: 0.02 % of the probability (or of its distance from 1) wide, 6 MB
-in all. That gives both areas of CHASE_DB1's test eyes to 4e-5 of scikit-learn's, 80 times as fast.
+counted from 0 upwards and from 1 downwards: 0.02 % of the probability (or of its distance from 1) wide, 2 MB an
+eye. Both areas of CHASE_DB1's test eyes come within 4e-5 of scikit-learn's, 40 times as fast.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ def _step_of(probability: float) -> int:
     return int(np.float32(probability).view(np.int32)) >> _DROPPED_BITS
 
 
-_FLOOR = _step_of(2**-64)
-"""All below share the lowest bin; a confident network's background does reach 1e-15."""
+_FLOOR = _step_of(2**-40)
+"""All below share the lowest bin; a confident network's background does reach 1e-9."""
 _MIDDLE = _step_of(0.5) - _FLOOR
 """The bin of 0.5."""
 BINS = _MIDDLE + 1 + _step_of(0.5) - _step_of(2**-25)
 """Above 0.5 float32 has no steps finer than 2**-24."""
 
-Counts = NDArray[np.int64]
+Counts = NDArray[np.int32] | NDArray[np.int64]
+"""Of one eye in 32 bits, of several in 64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +50,21 @@ class Ranking:
         """The ranking of pixels (n) with probabilities in [0, 1]."""
         bins = _bin_of(probabilities)
         positives = np.bincount(bins[truth], minlength=BINS)
-        return cls(positives, np.bincount(bins, minlength=BINS) - positives)
+        negatives = np.bincount(bins[~truth], minlength=BINS)
+        return cls(positives.astype(np.int32), negatives.astype(np.int32))
 
     def __add__(self, other: Ranking) -> Ranking:
-        return Ranking(self.positives + other.positives, self.negatives + other.negatives)
+        return Ranking(
+            np.add(self.positives, other.positives, dtype=np.int64),
+            np.add(self.negatives, other.negatives, dtype=np.int64),
+        )
 
     def auc_roc(self) -> float | None:
         """Chance that a positive pixel lies above a negative one, ties counting half; None without both."""
         positives, negatives = int(self.positives.sum()), int(self.negatives.sum())
         if not positives or not negatives:
             return None
-        below = np.cumsum(self.negatives) - self.negatives
+        below = np.cumsum(self.negatives, dtype=np.int64) - self.negatives
         return float(self.positives @ (below + 0.5 * self.negatives)) / positives / negatives
 
     def auc_pr(self) -> float | None:
@@ -86,7 +91,8 @@ class Ranking:
 
     def _above(self) -> tuple[Counts, Counts]:
         """True positives and marked pixels for each threshold, from the highest bin downwards."""
-        return np.cumsum(self.positives[::-1]), np.cumsum((self.positives + self.negatives)[::-1])
+        true = np.cumsum(self.positives[::-1], dtype=np.int64)
+        return true, true + np.cumsum(self.negatives[::-1], dtype=np.int64)
 
 
 def _bin_of(probabilities: NDArray[np.floating]) -> NDArray[np.int32]:
@@ -95,7 +101,7 @@ def _bin_of(probabilities: NDArray[np.floating]) -> NDArray[np.int32]:
     upper = p > 0.5
     steps = (np.where(upper, np.float32(1) - p, p).view(np.int32) >> _DROPPED_BITS) - _FLOOR
     bins = np.where(upper, np.minimum(2 * _MIDDLE - steps, BINS - 1), np.maximum(steps, 0))
-    return bins.astype(np.int32, copy=False)
+    return np.asarray(bins, np.int32)
 
 
 def _centre_of(index: int) -> float:

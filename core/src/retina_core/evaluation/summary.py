@@ -58,8 +58,7 @@ def _rows(chosen: Sequence[EyeResult], *, seeds: int, regime: str | None, refere
     rows = []
     for name in METRICS:
         if name in pooled:
-            interval = mean_interval(_table(chosen, name), _patients(chosen))
-            ends = (interval.low, interval.high)
+            ends = mean_interval(_table(chosen, name), _patients(chosen))
             rows.append(Score(name, regime, chosen[0].channel, pooled[name], *ends, seeds, "higher", reference))
     return rows
 

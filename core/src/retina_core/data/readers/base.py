@@ -31,7 +31,7 @@ class Reader(ABC):
         """The samples, sorted by id.
 
         What is wrong with the layout (a photograph without a label, a label without a photograph) is appended
-        to ``problems``, one line per file with its path in ``folder`` first and what to do last; the sample is
+        to ``problems``, one line per file, its path in ``folder`` first and what to do last; the sample is
         left out. The pictures themselves are checked by the caller.
         """
 
