@@ -17,7 +17,7 @@ def disc(count: int = 4, side: int = 48) -> tuple[torch.Tensor, torch.Tensor, to
 
 
 ALL = Augmentation(
-    flips=True, quarter_turns=True, rotation_degrees=20, scale=0.2, shift=0.1, elastic=3.0, colour=0.0
+    flips="both", quarter_turns=True, rotation_degrees=20, scale=0.2, shift=0.1, elastic=3.0, colour=0.0
 )
 
 
@@ -41,7 +41,7 @@ def test_the_same_generators_move_alike_in_any_batch() -> None:
 
 
 def test_flips_and_turns_lose_nothing() -> None:
-    exact = Augmentation(flips=True, quarter_turns=True)
+    exact = Augmentation(flips="both", quarter_turns=True)
     before, after = disc()[0], exact(*disc(), sample_rngs(1, 4))[0]
     torch.testing.assert_close(
         before.flatten(1).sort(1).values, after.flatten(1).sort(1).values, atol=0, rtol=0

@@ -14,9 +14,9 @@ from retina_core.errors import NonFiniteLossError, RunFolderError
 from retina_core.registry import Registry
 from retina_core.testing import tiny_eyes
 from retina_core.training.feed import Course
-from retina_core.training.fit import priors_of
 from retina_core.training.loop import Loop
 from retina_core.training.options import FitOptions
+from retina_core.training.priors import priors_of
 
 _spec = importlib.util.spec_from_file_location("toy_stage", Path(__file__).with_name("toy_stage.py"))
 assert _spec and _spec.loader

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from retina_core.maps import finish, match_threshold, remove_specks, resize
+from retina_core.maps import finish, mark, match_marks, match_threshold, remove_specks, resize
 
 LEVELS = st.integers(0, 20).map(lambda step: step / 20)
 VALUES = arrays(np.float32, st.integers(1, 60), elements=LEVELS)
@@ -126,3 +126,40 @@ def test_no_threshold_for_what_is_no_map(values):
 def test_resize_keeps_the_mean_when_shrinking():
     maps = soft_maps(1, 1, 64)
     assert torch.allclose(resize(maps, 16).mean(), maps.mean(), atol=1e-6)
+
+
+def dashed_line(gap: float) -> np.ndarray:
+    """A horizontal line that is sure at its ends and unsure in the middle."""
+    soft = np.zeros((9, 40), np.float32)
+    soft[4, :15] = soft[4, 25:] = 0.9
+    soft[4, 15:25] = gap
+    return soft
+
+
+def test_an_unsure_stretch_between_sure_ones_does_not_break_a_vessel():
+    inside = np.ones((9, 40), bool)
+    assert ndimage.label(mark(dashed_line(0.3), inside, 0.5, weak=0.5))[1] == 1
+    assert ndimage.label(mark(dashed_line(0.3), inside, 0.5))[1] == 2
+    assert ndimage.label(mark(dashed_line(0.2), inside, 0.5, weak=0.5))[1] == 2
+
+
+def test_an_unsure_line_alone_is_not_marked():
+    assert not mark(np.full((9, 40), 0.4, np.float32), np.ones((9, 40), bool), 0.5, weak=0.5).any()
+
+
+@given(share=st.floats(0.02, 0.6), seed=st.integers(0, 50))
+@settings(max_examples=25)
+def test_matched_marks_cover_the_share(share, seed):
+    soft = soft_maps(4, 1, 32, seed)[:, 0].numpy() / 1.5
+    inside = np.ones(soft.shape, bool)
+    inside[:, :, :5] = False
+    cut = match_marks(soft, inside, share, weak=1.0)
+    marked = sum(mark(one, where, cut, 1.0).sum() for one, where in zip(soft, inside, strict=True))
+    assert abs(marked / inside.sum() - share) < 0.02
+
+
+def test_specks_may_be_larger_in_one_channel_than_in_another():
+    dot = torch.zeros(1, 2, 16, 16)
+    dot[:, :, 4:6, 4:6] = 1
+    labels = finish(dot, 16, torch.ones(1, 1, 16, 16), (0.5, 0.5), (3, 5))
+    assert labels.sum(dim=(0, 2, 3)).tolist() == [4, 0]

@@ -110,7 +110,9 @@ class LearningConfig(StageConfig):
         2_000, "seen images after which an old weight counts half in the average; 0: no average", unit="images", ge=0
     )
     clip_norm: float = setting(0.0, "gradients longer than this are scaled down to it; 0: never", ge=0)
-    flips: bool = setting(True, "augment with mirror images, left-right and up-down")
+    flips: Literal["none", "horizontal", "both"] = setting(
+        "horizontal", "augment with mirror images: left-right, or up-down as well"
+    )
     quarter_turns: bool = setting(False, "augment with turns by 90 degrees")
     rotation_degrees: float = setting(0.0, "augment with rotations up to this angle", unit="degrees", ge=0, le=180)
     scale: float = setting(0.0, "augment with sizes from 1/(1+scale) to 1+scale", ge=0, le=1)
@@ -129,6 +131,9 @@ class GANConfig(LearningConfig):
     discriminator_learning_rate: float = setting(2e-4, "step size of the discriminator", gt=0, le=1)
     beta1: float = setting(0.5, "Adam's decay of the mean gradient", ge=0, lt=1)
     beta2: float = setting(0.999, "Adam's decay of the squared gradient", ge=0, lt=1)
+    rate_decay: float = setting(
+        0.0, "last share of the training, in which both step sizes fall in a line to a fiftieth", ge=0, le=1
+    )
 
 
 class DataConfig(StageConfig):
@@ -138,9 +143,6 @@ class DataConfig(StageConfig):
     test_share: float = setting(0.2, "share of patients held out where there is no official split", gt=0, lt=1)
     phantom_count: int = setting(60, "phantom eyes to draw, four in five of them for training", ge=2, le=1_000_000)
     phantom_px: int = setting(256, "side of a phantom photograph", unit="px", ge=32, le=4096)
-    speck_share: float = setting(
-        2e-5, "pieces of a generated label smaller than this share of the frame are removed", ge=0, le=0.1
-    )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in PRESETS}
 
 

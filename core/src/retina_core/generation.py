@@ -21,7 +21,7 @@ from retina_core.formats.lock import sole_use
 from retina_core.formats.sample_set import SampleSetWriter, SyntheticSample
 from retina_core.formats.stage_card import StageCard, read_card, read_seen
 from retina_core.formats.stage_folder import load_stage
-from retina_core.maps import finish
+from retina_core.maps import WEAK, finish
 from retina_core.randomness import sample_rng
 from retina_core.registry import Registry
 from retina_core.roles import ImageTranslator, LabelGenerator
@@ -72,7 +72,8 @@ class Painter:
     def _finish(self, soft: Tensor, fov: Tensor) -> Tensor:
         priors, size = self.generator.priors, self.translator.resolution
         thresholds = [priors.thresholds.get(channel, 0.5) for channel in self.generator.channels]
-        return finish(soft.cpu(), size, fov, thresholds, round(priors.speck_share * size * size))
+        specks = [round(priors.speck_shares.get(channel, 0.0) * size * size) for channel in self.generator.channels]
+        return finish(soft.cpu(), size, fov, thresholds, specks, weak=WEAK)
 
 
 def generate(

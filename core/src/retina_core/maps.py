@@ -1,5 +1,9 @@
 """Where soft maps become labels: the one place that resizes, masks, thresholds and removes specks.
 
+A threshold has two levels (hysteresis, Canny 1986, section VIII): what lies above the upper one is marked, and what
+lies above the lower one where it is connected to that. A generator is unsure of thin vessels in places; cut at one
+level, they break into dashes.
+
 The order matters. Thresholding first throws away what the resize would have kept: perfect CHASE_DB1 labels
 that go to 128 px and back come out at Dice .80 when they stay soft on the way, at .73 when they are cut
 first.
@@ -12,13 +16,24 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from skimage.filters import apply_hysteresis_threshold
 from skimage.measure import label
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 
+WEAK = 0.4
+"""The lower level of a generated map's threshold, as a part of the upper one."""
+
+
 def finish(
-    soft: Tensor, size_px: int, fov: Tensor, thresholds: Sequence[float] | Tensor, speck_px: int = 0
+    soft: Tensor,
+    size_px: int,
+    fov: Tensor,
+    thresholds: Sequence[float] | Tensor,
+    speck_px: int | Sequence[int] = 0,
+    *,
+    weak: float = 1.0,
 ) -> Tensor:
     """Labels (b k H W) in {0, 1} from soft maps (b k h w) in [0, 1], with H = W = ``size_px``.
 
@@ -27,34 +42,53 @@ def finish(
         size_px: side of the labels; larger ones are interpolated (bilinear), smaller ones averaged (area).
         fov: (b 1 H W) in {0, 1}; another size is resized. Nothing is marked outside.
         thresholds: one per channel; what lies above is marked.
-        speck_px: connected pieces (by side or corner) of fewer pixels than this are removed.
+        speck_px: connected pieces (by side or corner) of fewer pixels than this are removed; one for all channels,
+            or one each.
+        weak: what lies above this part of the threshold is marked too where it is connected to what is marked.
 
-    Each map is worked on alone, on the CPU in float32, so that it is the same whatever else is in the batch
-    and whichever device drew it; the result lies on the device of ``soft``.
+    Each map is worked on alone, on the CPU in float32, so that it is the same whatever else is in the batch and
+    whichever device drew it; the result lies on the device of ``soft``.
 
     Raises:
         ValueError: shapes do not fit.
     """
-    cuts = torch.as_tensor(thresholds, dtype=torch.float32).flatten().cpu()
+    cuts = torch.as_tensor(thresholds, dtype=torch.float32).flatten().tolist()
     b, k = soft.shape[:2]
-    if len(cuts) != k or fov.shape[:2] != (b, 1):
-        raise ValueError(
-            f"{tuple(soft.shape)} maps, {len(cuts)} thresholds and {tuple(fov.shape)} fov do not fit"
-        )
-    maps, fields = soft.detach().float().cpu().contiguous(), fov.detach().float().cpu().contiguous()
-    done = [_finish_one(maps[i], size_px, fields[i], cuts, speck_px) for i in range(b)]
-    return torch.stack(done).to(soft.device) if done else soft.new_zeros(0, k, size_px, size_px)
+    specks = [speck_px] * k if isinstance(speck_px, int) else list(speck_px)
+    if len(cuts) != k or len(specks) != k or fov.shape[:2] != (b, 1):
+        raise ValueError(f"{tuple(soft.shape)} maps, {len(cuts)} thresholds and {tuple(fov.shape)} fov do not fit")
+    maps = resize(soft.detach().float().cpu().contiguous(), size_px) if b else soft.cpu()
+    inside = resize(fov.detach().float().cpu().contiguous(), size_px) > 0.5 if b else fov
+    done = torch.zeros(b, k, size_px, size_px)
+    for i in range(b):
+        for j, (cut, speck) in enumerate(zip(cuts, specks, strict=True)):
+            marked = mark(maps[i, j].numpy(), inside[i, 0].numpy(), cut, weak)
+            done[i, j] = torch.from_numpy(remove_specks(marked, speck) if speck > 1 else marked)
+    return done.to(soft.device)
 
 
-def _finish_one(soft: Tensor, size_px: int, fov: Tensor, cuts: Tensor, speck_px: int) -> Tensor:
-    """One sample: (k h w), (1 H W), (k) -> (k H W)."""
-    inside = resize(fov[None], size_px)[0] > 0.5  # 1 H W
-    marked = (resize(soft[None], size_px)[0] > cuts[:, None, None]) & inside  # k H W
-    if speck_px > 1:
-        marked = torch.stack(
-            [torch.from_numpy(remove_specks(channel.numpy(), speck_px)) for channel in marked]
-        )
-    return marked.float()
+def mark(soft: NDArray[np.float32], inside: NDArray[np.bool_], cut: float, weak: float = 1.0) -> NDArray[np.bool_]:
+    """What a soft map (h w) marks inside the fov (h w): above ``cut``, or above its ``weak`` part and connected."""
+    if weak >= 1:
+        return np.asarray((soft > cut) & inside)
+    masked = np.where(inside, soft, 0)
+    return np.asarray(apply_hysteresis_threshold(masked, cut * weak, cut), dtype=np.bool_)  # type: ignore[no-untyped-call]
+
+
+def match_marks(
+    soft: NDArray[np.float32], inside: NDArray[np.bool_], share: float, weak: float = WEAK
+) -> float:
+    """The threshold in [0, 1] at which maps (n h w) mark about ``share`` of their fov (n h w), by bisection.
+
+    The higher the threshold, the less is marked; 1/2000 is near enough, a vessel map's own share varies by 1/100.
+    """
+    low, high = 0.0, 1.0
+    area = max(int(inside.sum()), 1)
+    for _ in range(11):
+        middle = (low + high) / 2
+        marked = sum(int(mark(one, where, middle, weak).sum()) for one, where in zip(soft, inside, strict=True))
+        low, high = (middle, high) if marked > share * area else (low, middle)
+    return (low + high) / 2
 
 
 def resize(maps: Tensor, size_px: int) -> Tensor:

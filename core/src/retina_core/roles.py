@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from retina_core.maps import match_threshold
+from retina_core.maps import match_marks
 from retina_core.randomness import sample_rngs
 from retina_core.specs import Role
 from retina_core.stages import Batch, Stage
@@ -45,7 +45,7 @@ class LabelGenerator(Stage, ABC):
         maps = torch.cat([self.sample(rngs[i : i + 16]) for i in range(0, len(rngs), 16)]).cpu()  # b k h w
         fov = self._calibration_fov(maps)
         self.priors.thresholds = {
-            channel: match_threshold(maps[:, i][fov], self.priors.shares[channel])
+            channel: match_marks(maps[:, i].numpy(), fov.numpy(), self.priors.shares[channel])
             for i, channel in enumerate(self.channels)
         }
 

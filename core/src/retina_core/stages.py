@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from retina_core.training.context import StepContext
 
 
+LOWEST_RATE = 0.02
+"""What is left of a learning rate that fell."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Training samples on the device, float32 in [0, 1]."""
@@ -80,8 +84,8 @@ class Priors:
     """Channel -> share of the fov that it covers in the training set."""
     thresholds: Mapping[str, float] = field(default_factory=dict)
     """Channel -> threshold at which this stage's soft maps cover that share (label generators)."""
-    speck_share: float = 0.0
-    """Pieces of a label smaller than this share of the frame are removed."""
+    speck_shares: Mapping[str, float] = field(default_factory=dict)
+    """Channel -> share of the frame; smaller pieces of a generated map are removed, real maps hardly have them."""
     grade_shares: Mapping[int, float] = field(default_factory=dict)
 
 
@@ -156,14 +160,19 @@ class LearningStage(Stage):
         """Update the networks on a batch; return detached scalars to log."""
 
     def plan(self, seen_images: int) -> Phase:
-        """The phase at a point of the training; as it stands one phase with constant learning rates.
+        """The phase at a point of the training; as it stands one phase, whose learning rates follow the config.
 
-        ``discriminator_learning_rate``, where the config has one, is the rate of every other network.
+        ``discriminator_learning_rate``, where the config has one, is the rate of every other network; with
+        ``rate_decay`` all fall in a line over that last share of the training.
         """
-        rate = self.config.learning_rate
-        other = float(getattr(self.config, "discriminator_learning_rate", rate))
-        rates = {name: rate if i == 0 else other for i, name in enumerate(self.networks())}
-        return Phase(self.config.resolution, self.config.batch_size, rates)
+        config = self.config
+        other = float(getattr(config, "discriminator_learning_rate", config.learning_rate))
+        fall = float(getattr(config, "rate_decay", 0.0))
+        left = max(1 - seen_images / config.seen_images, 0.0)
+        factor = max(left / fall, LOWEST_RATE) if left < fall else 1.0
+        rates = [config.learning_rate, *[other] * (len(self.networks()) - 1)]
+        named = {name: rate * factor for name, rate in zip(self.networks(), rates, strict=True)}
+        return Phase(config.resolution, config.batch_size, named)
 
     def rehearse(self, batch: Batch, context: StepContext) -> None:
         """Run the averaged networks once as in training, for batch statistics to be estimated anew.

@@ -40,7 +40,7 @@ class StageCard(BaseModel):
     resolution: int = Field(ge=0, le=16384)
     thresholds: dict[str, float] = {}
     shares: dict[str, float] = {}
-    speck_share: float = Field(0.0, ge=0, le=1)
+    speck_shares: dict[str, float] = {}
     files: dict[str, str]
     """File name -> SHA-256 of its content."""
     provenance: dict[str, Any] = {}

@@ -50,7 +50,7 @@ def save_stage(
         resolution=stage.resolution,
         thresholds=dict(priors.thresholds),
         shares=dict(priors.shares),
-        speck_share=priors.speck_share,
+        speck_shares=dict(priors.speck_shares),
         files={name: sha256_of(folder / name) for name in (MODEL, PRIORS)},
         provenance=dict(provenance),
     )
@@ -118,7 +118,7 @@ def _load_priors(folder: Path, card: StageCard) -> Priors:
         fovs=fovs,
         shares=card.shares,
         thresholds=card.thresholds,
-        speck_share=card.speck_share,
+        speck_shares=card.speck_shares,
         grade_shares={int(grade): float(share) for grade, share in shares.tolist()},
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,7 @@ _ELASTIC_CELLS = 6
 class Augmentation:
     """Which changes, and how strong; see ``LearningConfig`` for units."""
 
-    flips: bool = False
+    flips: Literal["none", "horizontal", "both"] = "none"
     quarter_turns: bool = False
     rotation_degrees: float = 0.0
     scale: float = 0.0
@@ -54,8 +54,9 @@ class Augmentation:
         return labels * fov, fov, photos
 
     def _move(self, stack: Tensor, numbers: Tensor, rngs: Sequence[torch.Generator]) -> Tensor:
-        if self.flips:
+        if self.flips != "none":
             stack = _where(numbers[:, 0] < 0.5, stack.flip(-1), stack)
+        if self.flips == "both":
             stack = _where(numbers[:, 1] < 0.5, stack.flip(-2), stack)
         if self.quarter_turns:
             turns = (numbers[:, 2] * 4).long()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 
 from retina_core.config import LearningConfig, StageConfig
@@ -24,13 +23,13 @@ from retina_core.formats.stage_folder import adopt_weights, load_stage, save_sta
 from retina_core.randomness import sample_seed
 from retina_core.registry import Registry
 from retina_core.specs import Role, StageSpec
-from retina_core.stages import LearningStage, Priors, Stage
+from retina_core.stages import LearningStage, Stage
 from retina_core.training.feed import Course
 from retina_core.training.loop import Loop
 from retina_core.training.options import FitOptions
+from retina_core.training.priors import priors_of
 from retina_core.training.trackers import check_trackers
 
-MAX_PRIOR_FOVS = 64
 CALIBRATION_BATCHES = 8
 
 
@@ -192,20 +191,3 @@ def seen_by(datasets: Iterable[Dataset]) -> set[str]:
         if dataset.root is not None and (dataset.root / SEEN).exists():
             hashes |= read_seen(dataset.root)
     return hashes
-
-
-def priors_of(samples: PreparedSamples, channels: Sequence[str]) -> Priors:
-    """Fields of view, shares of channels and of grades in a training set."""
-    every = max(1, len(samples) // MAX_PRIOR_FOVS)
-    fovs = torch.from_numpy(np.array(samples.fov[::every][:MAX_PRIOR_FOVS]))
-    inside, covered = 0.0, np.zeros(len(channels))
-    for i in range(len(samples)):
-        fov = np.array(samples.fov[i, 0]) > 127
-        inside += float(fov.sum())
-        covered += np.array(samples.labels[i])[:, fov].sum(1) / 255
-    grades = [int(grade) for grade in np.array(samples.grades) if grade >= 0]
-    return Priors(
-        fovs=fovs,
-        shares={channel: float(covered[i] / max(inside, 1)) for i, channel in enumerate(channels)},
-        grade_shares={grade: grades.count(grade) / len(grades) for grade in sorted(set(grades))},
-    )

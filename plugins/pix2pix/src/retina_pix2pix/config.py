@@ -17,6 +17,8 @@ class Pix2PixConfig(GANConfig):
     learning_rate: float = setting(2e-4, "Adam's step size for the generator", gt=0, le=1, source=ISOLA)
     discriminator_learning_rate: float = setting(2e-4, "Adam's step size for the discriminator", gt=0, le=1)
     beta1: float = setting(0.5, "Adam's decay of the mean gradient", ge=0, lt=1, source=f"{ISOLA}, section 3.3")
+    rotation_degrees: float = setting(10.0, "augment with rotations up to this angle", unit="degrees", ge=0, le=180)
+    scale: float = setting(0.05, "augment with sizes from 1/(1+scale) to 1+scale", ge=0, le=1)
     width: int = setting(64, "generator's features at half resolution, doubled at each coarser one", ge=4, le=512)
     max_width: int = setting(512, "most features of any layer", ge=4, le=2048, source=f"{ISOLA}, section 6.1.1")
     dropout: float = setting(0.5, "share of features dropped, the noise", ge=0, lt=1, source=f"{ISOLA}, section 6.1.1")
@@ -31,13 +33,24 @@ class Pix2PixConfig(GANConfig):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
-            "resolution": 128,
-            "seen_images": 6_000,
-            "batch_size": 2,
-            "width": 24,
-            "max_width": 192,
-            "discriminator_width": 24,
+            "seen_images": 2_400,
+            "batch_size": 4,
+            "learning_rate": 1e-3,
+            "discriminator_learning_rate": 5e-4,
+            "rate_decay": 0.4,
+            "average_half_life": 200,
+            "width": 16,
+            "max_width": 128,
+            "discriminator_width": 16,
         },
-        "standard": {"resolution": 256, "width": 32, "max_width": 256},
-        "paper": {"upsampling": "transposed", "average_half_life": 0},
+        "standard": {
+            "seen_images": 20_000,
+            "batch_size": 4,
+            "learning_rate": 5e-4,
+            "rate_decay": 0.4,
+            "width": 32,
+            "max_width": 256,
+            "discriminator_width": 32,
+        },
+        "paper": {"upsampling": "transposed", "average_half_life": 0, "rotation_degrees": 0.0, "scale": 0.0},
     }

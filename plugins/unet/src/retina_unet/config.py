@@ -30,7 +30,7 @@ class UNetConfig(LearningConfig):
     test_turns: bool = setting(True, "average the eight flips and turns when segmenting")
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"resolution": 384, "patch_px": 256, "seen_images": 1_200},
+        "quick": {"seen_images": 1_200, "batch_size": 2, "average_half_life": 60},
         "standard": {},
         "paper": {"width": 64, "depth": 4, "resolution": 512, "patch_px": 0, "batch_size": 1, "dice_weight": 0.0},
     }

@@ -1,0 +1,147 @@
+"""Charts as inline SVG that takes its colours from the page, light or dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from retina_core.evaluation.figures import Bar, Bars, Curves, Histogram
+
+_SERIES = ("#a10001", "#a10002", "#a10003", "#a10004", "#a10005", "#a10006")
+_INK, _RULE = "#a10010", "#a10011"
+_VARIABLES = {colour: f"var(--series-{place})" for place, colour in enumerate(_SERIES, start=1)}
+_VARIABLES |= {_INK: "var(--soft)", _RULE: "var(--rule)"}
+"""Colours that no chart shows: each stands for a variable of the page's style sheet."""
+
+_STYLE: dict[str, Any] = {
+    "axes.edgecolor": _RULE,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.labelcolor": _INK,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.size": 9,
+    "grid.color": _RULE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.labelcolor": _INK,
+    "svg.fonttype": "none",
+    "text.color": _INK,
+    "text.parse_math": False,
+    "xtick.color": _INK,
+    "xtick.major.size": 0,
+    "ytick.color": _INK,
+    "ytick.major.size": 0,
+}
+POINTS = 300
+"""Points of a line at most; longer logs are averaged in as many buckets."""
+
+
+def curves(figure: Curves) -> Markup:
+    """Lines over a common x."""
+    with rc_context(_STYLE):
+        page, axes = _canvas(2.3)
+        x = np.asarray(figure.x, float)
+        for place, series in enumerate(figure.series):
+            y = np.array([np.nan if value is None else value for value in series.values], float)
+            length = min(len(x), len(y))
+            axes.plot(*_thinned(x[:length], y[:length]), color=_colour(place), lw=1.6, label=series.name)
+        _finish(axes, figure.x_label, figure.y_label, legend=len(figure.series) > 1)
+        return _svg(page, figure.title)
+
+
+def histogram(figure: Histogram) -> Markup:
+    """Shares of bins, filled lightly under an outline."""
+    with rc_context(_STYLE):
+        page, axes = _canvas(2.6)
+        for place, series in enumerate(figure.series):
+            values = np.array([value or 0 for value in series.values], float)
+            colour = _colour(place)
+            if len(figure.edges) == len(values) + 1:
+                axes.stairs(values, figure.edges, fill=True, color=colour, alpha=0.18, lw=0)
+                axes.stairs(values, figure.edges, color=colour, lw=1.5, label=series.name)
+        _finish(axes, figure.x_label, "share of pixels", legend=True)
+        axes.set_ylim(bottom=0)
+        return _svg(page, figure.title)
+
+
+def bars(figure: Bars, yardsticks: Sequence[tuple[str, float]] = ()) -> Markup:
+    """A dot with its interval for each value; yardsticks as dashed lines."""
+    shown = [bar for bar in figure.bars if bar.value is not None]
+    with rc_context({**_STYLE, "axes.grid.axis": "x"}):
+        page, axes = _canvas(0.75 + 0.3 * (len(shown) + len(yardsticks)))
+        for place, bar in enumerate(shown):
+            _dot(axes, bar, place)
+        for place, (name, value) in enumerate(yardsticks):
+            height = len(shown) + place
+            axes.plot([value], [height], "|", color=_INK, ms=11, mew=1.6)
+            axes.axvline(value, color=_INK, lw=0.8, ls=(0, (3, 3)), alpha=0.55)
+        names = [bar.label for bar in shown] + [name for name, _ in yardsticks]
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.margins(x=0.08)
+        _finish(axes, figure.x_label, "", legend=False)
+        return _svg(page, figure.title)
+
+
+def _dot(axes: Axes, bar: Bar, place: int) -> None:
+    colour = _colour(place)
+    if bar.low is not None and bar.high is not None:
+        axes.plot([bar.low, bar.high], [place, place], color=colour, lw=3, alpha=0.35, solid_capstyle="round")
+    axes.plot([bar.value or 0], [place], "o", color=colour, ms=6)
+
+
+def _canvas(height_inches: float) -> tuple[Figure, Axes]:
+    page = Figure(figsize=(5.0, height_inches), layout="constrained")
+    return page, page.add_subplot()
+
+
+def _colour(place: int) -> str:
+    return _SERIES[place % len(_SERIES)]
+
+
+def _finish(axes: Axes, x_label: str, y_label: str, *, legend: bool) -> None:
+    axes.set_axisbelow(True)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.locator_params(axis="x", nbins=6)
+    if legend and axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=4, handlelength=1.2, columnspacing=1.4)
+
+
+def _thinned(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[Any, Any]:
+    """The means of ``POINTS`` buckets of a longer line."""
+    if len(x) <= POINTS:
+        return x, y
+    edges = np.linspace(0, len(x), POINTS + 1).astype(int)
+    return tuple(np.add.reduceat(line, edges[:-1]) / np.diff(edges) for line in (x, y))
+
+
+def _svg(page: Figure, title: str) -> Markup:
+    """The chart without what only a file of its own needs: namespaces, metadata, fixed size, named fonts."""
+    written = io.StringIO()
+    # Salted with what it shows: several charts in one page must not share the names of their clip paths.
+    content = title + "".join(str(line.get_xydata().sum()) for axes in page.axes for line in axes.lines)
+    with rc_context({"svg.hashsalt": content, "svg.id": None}):
+        page.savefig(written, format="svg", metadata={"Date": None})
+    svg = written.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg, count=3).replace("xlink:href", "href")
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*pt"', r"\1", svg)
+    svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    label = Markup.escape(title)
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))  # noqa: S704  # matplotlib escapes text

@@ -1,0 +1,130 @@
+"""Numbers and facts as a reader would say them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from retina_cli.report.run_folder import RunContents, entries, section
+from retina_core.evaluation.scores import Score, Scores
+
+NONE = "–"
+FEW_EYES = 30
+"""Test eyes below which the report warns; a usual rule of thumb for means."""
+
+REGIMES = {
+    "REAL": "trained on the real training photographs",
+    "SYNTH": "trained on synthetic pairs alone",
+    "MIX": "all real photographs, and synthetic pairs until they are this percentage of the whole",
+    "FINETUNE": "trained on synthetic pairs first, then on the real photographs",
+}
+_SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def number(value: object, digits: int = 3) -> str:
+    """A number with so many decimals; small ones with as many significant figures."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return NONE
+    if isinstance(value, int) or value == 0:
+        return f"{value}"
+    return (f"{value:.{digits}f}" if abs(value) >= 10**-digits else f"{value:.2e}").replace("-", "−")
+
+
+def signed(value: float | None) -> str:
+    """A difference, with its sign."""
+    return NONE if value is None else f"{'+' if value > 0 else ''}{number(float(value))}"
+
+
+def duration(seconds: object) -> str:
+    """Seconds as hours, minutes and seconds."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < 1e9:
+        return NONE
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def counted(count: int, noun: str) -> str:
+    """``eight eyes``, ``1 eye`` as words up to twelve, digits above."""
+    plural = noun if count == 1 else f"{noun}s"
+    return f"{_SMALL[count] if count < len(_SMALL) else format(count, ',')} {plural}"
+
+
+def listed(words: Iterable[object]) -> str:
+    """``a, b and c``."""
+    parts = [str(word) for word in words]
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def spoken(name: str) -> str:
+    """A channel's or a step's name without its underscores."""
+    return name.replace("_", " ")
+
+
+def people(samples: Sequence[Any]) -> int:
+    """How many patients some samples of ``data.json`` come from."""
+    return len({str(sample.get("patient")) for sample in samples if isinstance(sample, dict)})
+
+
+def account(contents: RunContents) -> str:
+    """What was done, in two sentences."""
+    request, facts = section(contents.run, "request"), contents.facts
+    train, test = entries(facts, "train"), entries(facts, "test")
+    channels = listed(spoken(str(channel)) for channel in entries(facts, "channels")) or "unknown channels"
+    kind = "phantom" if facts.get("phantom") else "real"
+    sentence = (
+        f"{request.get('labels', 'A label generator')} drew label maps ({channels}) from noise, and "
+        f"{request.get('translator', 'an image translator')} painted photographs over them. "
+    )
+    if not train:
+        return sentence
+    return sentence + (
+        f"Both learnt from {counted(len(train), f'{kind} photograph')} of {facts.get('name', 'the data')}; "
+        f"{counted(len(test), 'eye')} of {counted(people(test), 'patient')} were held out for testing, and no "
+        "generative model has seen them."
+    )
+
+
+def few_eyes(contents: RunContents) -> str:
+    """A warning where the test part is small, or nothing."""
+    test = entries(contents.facts, "test")
+    if not 0 < len(test) < FEW_EYES:
+        return ""
+    said = f"{counted(len(test), 'test eye')} of {counted(people(test), 'patient')}"
+    return (
+        f"{said[0].upper()}{said[1:]} are few. Read the intervals, not the third decimal: another handful of eyes "
+        "could turn a small difference round."
+    )
+
+
+def findings(scores: Scores) -> list[str]:
+    """What the comparison of REAL and SYNTH says, a sentence for each channel, good or bad."""
+    channels = dict.fromkeys(s.channel for s in scores.scores if s.regime == "SYNTH")
+    return [said for channel in channels if (said := _finding(scores, channel))]
+
+
+def _finding(scores: Scores, channel: str | None) -> str:
+    real, synth = scores.find("dice", "REAL", channel), scores.find("dice", "SYNTH", channel)
+    if real is None or synth is None or real.value is None or synth.value is None:
+        return ""
+    where = f" for {spoken(channel)}" if channel else ""
+    said = (
+        f"Trained on synthetic pairs alone, {scores.evaluator} reaches Dice {number(float(synth.value))}{where}; "
+        f"trained on the real photographs, {number(float(real.value))}."
+    )
+    difference = next(
+        (s for s in scores.scores if (s.name, s.regime, s.channel) == ("dice_difference", "SYNTH", channel)), None
+    )
+    return said + (_verdict(difference) if difference else "")
+
+
+def _verdict(difference: Score) -> str:
+    if difference.value is None or difference.low is None or difference.high is None:
+        return ""
+    interval = f"{signed(difference.low)} to {signed(difference.high)}"
+    said = f" The difference is {signed(difference.value)} (95 % interval {interval}), "
+    if difference.low <= 0 <= difference.high:
+        return said + "so these eyes do not decide which is better."
+    better = "synthetic pairs serve better here." if difference.value > 0 else "real photographs serve better here."
+    return said + f"so {better}"

@@ -1,0 +1,52 @@
+"""What is kept of a training set besides weights: the camera's shape, and shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage.measure import label
+
+from retina_core.data.prepare import PreparedSamples
+from retina_core.stages import Priors
+
+MAX_FOVS = 64
+SPECK_SAMPLES = 64
+SPECK_LOSS = 0.005
+"""Pieces that together hold at most this part of a channel in real maps count as specks in generated ones."""
+
+
+def priors_of(samples: PreparedSamples, channels: Sequence[str]) -> Priors:
+    """Fields of view, shares of channels and of grades, and sizes of specks in a training set."""
+    every = max(1, len(samples) // MAX_FOVS)
+    inside, covered = 0.0, np.zeros(len(channels))
+    for i in range(len(samples)):
+        fov = np.array(samples.fov[i, 0]) > 127
+        inside += float(fov.sum())
+        covered += np.array(samples.labels[i])[:, fov].sum(1) / 255
+    grades = [int(grade) for grade in np.array(samples.grades) if grade >= 0]
+    return Priors(
+        fovs=torch.from_numpy(np.array(samples.fov[::every][:MAX_FOVS])),
+        shares={channel: float(covered[i] / max(inside, 1)) for i, channel in enumerate(channels)},
+        speck_shares={channel: _speck_share(samples, i) for i, channel in enumerate(channels)},
+        grade_shares={grade: grades.count(grade) / len(grades) for grade in sorted(set(grades))},
+    )
+
+
+def _speck_share(samples: PreparedSamples, channel: int) -> float:
+    """The largest piece, as a share of the frame, such that it and all smaller ones hold ``SPECK_LOSS`` of a channel."""
+    areas = np.sort(np.concatenate([*_pieces(samples, channel), np.zeros(0, np.int64)]))
+    if not len(areas):
+        return 0.0
+    small = np.cumsum(areas) <= SPECK_LOSS * areas.sum()
+    return float(areas[small].max() / samples.resolution**2) if small.any() else 0.0
+
+
+def _pieces(samples: PreparedSamples, channel: int) -> Iterator[NDArray[np.int64]]:
+    """Areas of the connected pieces of some maps, in pixels."""
+    for i in range(min(len(samples), SPECK_SAMPLES)):
+        # A third: at half coverage, vessels thinner than a pixel would fall to pieces in real maps too.
+        marked = np.array(samples.labels[i, channel]) > 85
+        yield np.bincount(label(marked, connectivity=2).ravel())[1:]  # type: ignore[no-untyped-call]
