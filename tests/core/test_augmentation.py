@@ -1,4 +1,5 @@
 import torch
+
 from retina_core.randomness import sample_rngs
 from retina_core.training.augmentation import Augmentation
 

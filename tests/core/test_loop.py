@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from retina_core.data.prepare import prepare
 from retina_core.errors import NonFiniteLossError, RunFolderError
 from retina_core.registry import Registry
@@ -19,7 +20,8 @@ from retina_core.training.options import FitOptions
 from retina_core.training.priors import priors_of
 
 _spec = importlib.util.spec_from_file_location("toy_stage", Path(__file__).with_name("toy_stage.py"))
-assert _spec and _spec.loader
+assert _spec
+assert _spec.loader
 toy = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(toy)
 
@@ -89,7 +91,7 @@ def test_previews_and_checkpoints_do_not_change_the_training(tmp_path: Path) -> 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     diverging = loop(tmp_path, explode_after=24, checkpoint_every=8)
-    with pytest.raises(NonFiniteLossError, match="last good checkpoint is .*0000000024") as caught:
+    with pytest.raises(NonFiniteLossError, match=r"last good checkpoint is .*0000000024") as caught:
         diverging.run()
     assert caught.value.exit_status == 1
     assert diverging.checkpoints.latest == tmp_path / "stage" / "checkpoints" / "0000000024"

@@ -179,6 +179,7 @@ def test_one_training_has_students_interval():
         (0.8 - 0.12992, 0.8 + 0.12992), abs=1e-4
     )  # t(3) = 3.1824, s = 0.08165
     assert mean_interval([0.7]) == (None, None)
+    assert mean_interval([0.1, 0.9], within=(0, 1)) == (0, 1)
     assert mean_interval([0.7, None, 0.9]) == mean_interval([0.7, 0.9])
     assert mean_interval([[0.5, 0.5], [0.5, 0.5]]) == (0.5, 0.5)
 

@@ -1,6 +1,7 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from retina_core.randomness import SampleDropout, normal, sample_rngs, sample_seed
 
 

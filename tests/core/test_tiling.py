@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from retina_core.tiling import in_tiles, over_turns
 
 

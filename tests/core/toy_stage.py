@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from torch import nn
+
 from retina_core.config import LearningConfig, setting
 from retina_core.roles import LabelGenerator
 from retina_core.stages import LearningStage, Phase, fused_adam
 from retina_core.training.previews import label_picture
-from torch import nn
 
 
 class ToyConfig(LearningConfig):

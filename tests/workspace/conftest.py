@@ -9,11 +9,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from retina_core import FitOptions, PipelineRequest, Registry, run_pipeline
 
 TINY = {
-    "labels": {"resolution": 32, "width": 8, "max_width": 16, "discriminator_width": 8, "seen_images": 64, "batch_size": 8},
-    "translator": {"resolution": 32, "width": 8, "max_width": 16, "discriminator_width": 8, "seen_images": 32, "batch_size": 4},
+    "labels": {
+        "resolution": 32,
+        "width": 8,
+        "max_width": 16,
+        "discriminator_width": 8,
+        "seen_images": 64,
+        "batch_size": 8,
+    },
+    "translator": {
+        "resolution": 32,
+        "width": 8,
+        "max_width": 16,
+        "discriminator_width": 8,
+        "seen_images": 32,
+        "batch_size": 4,
+    },
     "unet": {"resolution": 32, "patch_px": 16, "width": 4, "depth": 2, "seen_images": 64, "batch_size": 4},
 }
 
@@ -27,7 +42,7 @@ def draw_cells(folder: Path, count: int = 10, side: int = 48) -> Path:
         rng = np.random.default_rng(index)
         cell = np.zeros((side, side), bool)
         for _ in range(4):
-            y, x, r = rng.uniform(0.15, 0.85, 2).tolist() + [rng.uniform(0.06, 0.14)]
+            y, x, r = [*rng.uniform(0.15, 0.85, 2).tolist(), rng.uniform(0.06, 0.14)]
             cell |= (rows / side - y) ** 2 + (columns / side - x) ** 2 < r**2
         photo = 90 + 70 * cell[:, :, None] + rng.normal(0, 8, (side, side, 3))
         Image.fromarray(photo.clip(0, 255).astype(np.uint8)).save(folder / f"images/{index:02d}.png")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
 from retina_core import FitOptions, evaluate, generate, load_stage, open_dataset, run_pipeline
 from retina_core.errors import ChannelError, LeakError, RunFolderError, SampleSetError, StageFolderError
 
@@ -53,14 +54,25 @@ def test_real_and_synth_are_both_scored_on_real_photographs(chain: Any) -> None:
     rows = json.loads((chain.run / "evaluation/unet/scores.json").read_text())["scores"]
     found = {(row["name"], row["regime"]): row for row in rows if row["reference"] is None}
     for regime in ("REAL", "SYNTH"):
-        for name in ("dice", "precision", "recall", "sensitivity", "specificity", "accuracy", "auc_roc", "auc_pr"):
+        for name in (
+            "dice",
+            "precision",
+            "recall",
+            "sensitivity",
+            "specificity",
+            "accuracy",
+            "auc_roc",
+            "auc_pr",
+        ):
             assert found[name, regime]["channel"] == "cell"
             assert 0 <= found[name, regime]["value"] <= 1
     assert any((row["reference"] or "").startswith("ceiling") for row in rows)
 
 
 def test_the_same_command_continues_and_redoes_nothing(chain: Any) -> None:
-    before = {p: p.stat().st_mtime_ns for p in chain.run.rglob("*") if p.suffix in {".safetensors", ".png", ".csv"}}
+    before = {
+        p: p.stat().st_mtime_ns for p in chain.run.rglob("*") if p.suffix in {".safetensors", ".png", ".csv"}
+    }
     run_pipeline(chain.request, options=CPU)
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
@@ -97,7 +109,9 @@ def test_same_seed_same_pairs_whatever_the_shards(chain: Any, tmp_path: Path) ->
 
 
 def test_another_seed_gives_other_pairs(chain: Any, tmp_path: Path) -> None:
-    other = generate(chain.run / "labels", chain.run / "translator", count=2, out=tmp_path / "o", seed=4, options=CPU)
+    other = generate(
+        chain.run / "labels", chain.run / "translator", count=2, out=tmp_path / "o", seed=4, options=CPU
+    )
     ours, theirs = pair_digests(chain.run / "synthetic"), pair_digests(other)
     assert all(theirs[f"images/00000{i}.png"] != ours[f"images/00000{i}.png"] for i in range(2))
 
@@ -162,7 +176,7 @@ def test_channels_that_do_not_fit_are_refused(chain: Any, tmp_path: Path) -> Non
     card["channels"] = ["nucleus"]
     card["thresholds"] = {"nucleus": 0.5}
     (other / "config.json").write_text(json.dumps(card))
-    with pytest.raises(ChannelError, match="needs the channel.* cell"):
+    with pytest.raises(ChannelError, match=r"needs the channel.* cell"):
         generate(other, chain.run / "translator", count=1, out=tmp_path / "s", options=CPU)
 
 
@@ -179,6 +193,8 @@ def test_a_flipped_byte_is_refused_before_any_work(name: str, chain: Any, tmp_pa
 
 
 def test_a_stage_loads_from_its_folder_alone(chain: Any, tmp_path: Path) -> None:
-    shutil.copytree(chain.run / "translator", tmp_path / "elsewhere", ignore=shutil.ignore_patterns("checkpoints"))
+    shutil.copytree(
+        chain.run / "translator", tmp_path / "elsewhere", ignore=shutil.ignore_patterns("checkpoints")
+    )
     stage = load_stage(tmp_path / "elsewhere", device="cpu")
     assert (stage.name, stage.channels, stage.resolution) == ("pix2pix", ("cell",), 32)

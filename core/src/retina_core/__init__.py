@@ -48,7 +48,7 @@ _HOMES = {
     "sample_rngs": "retina_core.randomness",
 }
 
-__all__ = list(_HOMES)  # noqa: PLE0604  (the table above is the list)
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from retina_core.errors import InvalidValueError, UnknownKeyError, UnknownPresetError
@@ -26,6 +26,12 @@ def _power_of_two(value: int) -> int:
     if value & (value - 1):
         raise ValueError("must be a power of two")
     return value
+
+
+def _words(value: Any) -> Any:
+    return (
+        tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+    )
 
 
 PowerOfTwo = Annotated[int, AfterValidator(_power_of_two)]
@@ -104,22 +110,35 @@ class LearningConfig(StageConfig):
 
     resolution: int = setting(256, "side of the square pictures that it works at", unit="px", ge=8, le=4096)
     seen_images: int = setting(100_000, "training length: images shown to the network", unit="images", ge=1)
-    batch_size: int = setting(8, "images in one step, over all processes together", unit="images", ge=1, le=4096)
+    batch_size: int = setting(
+        8, "images in one step, over all processes together", unit="images", ge=1, le=4096
+    )
     learning_rate: float = setting(2e-4, "step size (a GAN's generator)", gt=0, le=1)
     average_half_life: int = setting(
-        2_000, "seen images after which an old weight counts half in the average; 0: no average", unit="images", ge=0
+        2_000,
+        "seen images after which an old weight counts half in the average; 0: no average",
+        unit="images",
+        ge=0,
     )
     clip_norm: float = setting(0.0, "gradients longer than this are scaled down to it; 0: never", ge=0)
     flips: Literal["none", "horizontal", "both"] = setting(
         "horizontal", "augment with mirror images: left-right, or up-down as well"
     )
     quarter_turns: bool = setting(False, "augment with turns by 90 degrees")
-    rotation_degrees: float = setting(0.0, "augment with rotations up to this angle", unit="degrees", ge=0, le=180)
+    rotation_degrees: float = setting(
+        0.0, "augment with rotations up to this angle", unit="degrees", ge=0, le=180
+    )
     scale: float = setting(0.0, "augment with sizes from 1/(1+scale) to 1+scale", ge=0, le=1)
     shift: float = setting(0.0, "augment with shifts up to this share of the side", ge=0, le=0.5)
-    elastic: float = setting(0.0, "augment with smooth random displacements of this size", unit="px", ge=0, le=64)
-    colour: float = setting(0.0, "augment photographs with gains and offsets per colour up to this", ge=0, le=1)
-    preview_every: int = setting(0, "seen images between two previews; 0: a tenth of the training", unit="images", ge=0)
+    elastic: float = setting(
+        0.0, "augment with smooth random displacements of this size", unit="px", ge=0, le=64
+    )
+    colour: float = setting(
+        0.0, "augment photographs with gains and offsets per colour up to this", ge=0, le=1
+    )
+    preview_every: int = setting(
+        0, "seen images between two previews; 0: a tenth of the training", unit="images", ge=0
+    )
     checkpoint_every: int = setting(
         0, "seen images between two checkpoints; 0: a tenth of the training", unit="images", ge=0
     )
@@ -139,9 +158,18 @@ class GANConfig(LearningConfig):
 class DataConfig(StageConfig):
     """What can be set about the data (``--set data.KEY=VALUE``)."""
 
-    channels: tuple[str, ...] = setting((), "label channels to use; empty: all that every sample has")
-    test_share: float = setting(0.2, "share of patients held out where there is no official split", gt=0, lt=1)
-    phantom_count: int = setting(60, "phantom eyes to draw, four in five of them for training", ge=2, le=1_000_000)
+    channels: Annotated[tuple[str, ...], BeforeValidator(_words)] = setting(
+        (), "label channels to use, with commas between; empty: all that every sample has"
+    )
+    fov: Literal["full", "derive"] = setting(
+        "full", "field of view of a plain folder without fov/: the whole frame, or found in each photograph"
+    )
+    test_share: float = setting(
+        0.2, "share of patients held out where there is no official split", gt=0, lt=1
+    )
+    phantom_count: int = setting(
+        60, "phantom eyes to draw, four in five of them for training", ge=2, le=1_000_000
+    )
     phantom_px: int = setting(256, "side of a phantom photograph", unit="px", ge=32, le=4096)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in PRESETS}
 
@@ -160,10 +188,14 @@ def _type_name(field: FieldInfo) -> str:
 
 def _bounds_of(constraint: object) -> list[tuple[str, object]]:
     slots = ("ge", "gt", "le", "lt")
-    return [(name, getattr(constraint, name)) for name in slots if getattr(constraint, name, None) is not None]
+    return [
+        (name, getattr(constraint, name)) for name in slots if getattr(constraint, name, None) is not None
+    ]
 
 
-def _translated(owner: str, cls: type[StageConfig], error: ValidationError) -> UnknownKeyError | InvalidValueError:
+def _translated(
+    owner: str, cls: type[StageConfig], error: ValidationError
+) -> UnknownKeyError | InvalidValueError:
     """pydantic's first complaint as one of ours."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "settings"

@@ -31,7 +31,6 @@ A class takes values, keeps them as attributes, builds its own sentence, and end
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -49,6 +48,8 @@ class RequestError(RetinaError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the closest known name, or nothing."""
+    from difflib import get_close_matches  # 10 ms that only a mistake costs
+
     matches = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
@@ -123,8 +124,7 @@ class UnknownKeyError(ConfigError):
     def __init__(self, owner: str, key: str, known: Iterable[str]) -> None:
         self.owner, self.key, self.known = owner, key, sorted(known)
         super().__init__(
-            f"{owner} has no setting {key!r}{nearest(key, self.known) or ';'} "
-            f"have: {', '.join(self.known)}"
+            f"{owner} has no setting {key!r}{nearest(key, self.known) or ';'} have: {', '.join(self.known)}"
         )
 
 
@@ -224,7 +224,9 @@ class RunError(RetinaError):
 class NonFiniteLossError(RunError):
     """A loss became infinite or not a number."""
 
-    def __init__(self, stage: str, seen_images: int, losses: dict[str, float], checkpoint: Path | None) -> None:
+    def __init__(
+        self, stage: str, seen_images: int, losses: dict[str, float], checkpoint: Path | None
+    ) -> None:
         self.stage, self.seen_images, self.losses, self.checkpoint = stage, seen_images, losses, checkpoint
         bad = ", ".join(f"{name}={value}" for name, value in losses.items())
         kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint had been written"
@@ -239,4 +241,6 @@ class StorageError(RunError):
 
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path, self.reason = Path(path), reason
-        super().__init__(f"{path}: cannot be written: {reason}; free some space or choose another --out and run again")
+        super().__init__(
+            f"{path}: cannot be written: {reason}; free some space or choose another --out and run again"
+        )

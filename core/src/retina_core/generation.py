@@ -45,7 +45,10 @@ class Painter:
         missing = set(self.translator.channels) - set(self.generator.channels)
         if missing:
             raise ChannelError(
-                self.translator.name, missing, f"the label generator {self.generator.name}", self.generator.channels
+                self.translator.name,
+                missing,
+                f"the label generator {self.generator.name}",
+                self.generator.channels,
             )
 
     def paint(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -72,7 +75,9 @@ class Painter:
     def _finish(self, soft: Tensor, fov: Tensor) -> Tensor:
         priors, size = self.generator.priors, self.translator.resolution
         thresholds = [priors.thresholds.get(channel, 0.5) for channel in self.generator.channels]
-        specks = [round(priors.speck_shares.get(channel, 0.0) * size * size) for channel in self.generator.channels]
+        specks = [
+            round(priors.speck_shares.get(channel, 0.0) * size * size) for channel in self.generator.channels
+        ]
         return finish(soft.cpu(), size, fov, thresholds, specks, weak=WEAK)
 
 
@@ -106,11 +111,17 @@ def generate(
     registry, options = registry or Registry.discover(), options or FitOptions()
     folders, out = (Path(labels), Path(translator)), Path(out)
     if count < 1 or not 0 <= shard[0] < shard[1]:
-        raise InvalidValueError("generate", "count" if count < 1 else "shard", (count, shard), "nothing to draw")
+        raise InvalidValueError(
+            "generate", "count" if count < 1 else "shard", (count, shard), "nothing to draw"
+        )
     painter = Painter(
-        cast(LabelGenerator, load_stage(folders[0], role="label-generator", registry=registry, device=options.device)),
         cast(
-            ImageTranslator, load_stage(folders[1], role="image-translator", registry=registry, device=options.device)
+            LabelGenerator,
+            load_stage(folders[0], role="label-generator", registry=registry, device=options.device),
+        ),
+        cast(
+            ImageTranslator,
+            load_stage(folders[1], role="image-translator", registry=registry, device=options.device),
         ),
         seed,
     )
@@ -141,10 +152,13 @@ def _write_all(
         options.listener.progress(Progress("pairs", len(writer.rows), len(indices), "pairs", rate, left, {}))
 
 
-def _samples(painter: Painter, cards: tuple[StageCard, StageCard], indices: list[int]) -> Iterator[SyntheticSample]:
+def _samples(
+    painter: Painter, cards: tuple[StageCard, StageCard], indices: list[int]
+) -> Iterator[SyntheticSample]:
     stages = {
         "labels_stage": _stage_facts(cards[0]),
         "translator_stage": _stage_facts(cards[1]),
+        "phantom": any(card.provenance.get("phantom") for card in cards),
     }
     for start in range(0, len(indices), CHUNK):
         chunk = indices[start : start + CHUNK]

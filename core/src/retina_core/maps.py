@@ -21,8 +21,7 @@ from skimage.measure import label
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-
-WEAK = 0.4
+WEAK = 0.5
 """The lower level of a generated map's threshold, as a part of the upper one."""
 
 
@@ -56,7 +55,9 @@ def finish(
     b, k = soft.shape[:2]
     specks = [speck_px] * k if isinstance(speck_px, int) else list(speck_px)
     if len(cuts) != k or len(specks) != k or fov.shape[:2] != (b, 1):
-        raise ValueError(f"{tuple(soft.shape)} maps, {len(cuts)} thresholds and {tuple(fov.shape)} fov do not fit")
+        raise ValueError(
+            f"{tuple(soft.shape)} maps, {len(cuts)} thresholds and {tuple(fov.shape)} fov do not fit"
+        )
     maps = resize(soft.detach().float().cpu().contiguous(), size_px) if b else soft.cpu()
     inside = resize(fov.detach().float().cpu().contiguous(), size_px) > 0.5 if b else fov
     done = torch.zeros(b, k, size_px, size_px)
@@ -67,7 +68,9 @@ def finish(
     return done.to(soft.device)
 
 
-def mark(soft: NDArray[np.float32], inside: NDArray[np.bool_], cut: float, weak: float = 1.0) -> NDArray[np.bool_]:
+def mark(
+    soft: NDArray[np.float32], inside: NDArray[np.bool_], cut: float, weak: float = 1.0
+) -> NDArray[np.bool_]:
     """What a soft map (h w) marks inside the fov (h w): above ``cut``, or above its ``weak`` part and connected."""
     if weak >= 1:
         return np.asarray((soft > cut) & inside)
@@ -86,7 +89,9 @@ def match_marks(
     area = max(int(inside.sum()), 1)
     for _ in range(11):
         middle = (low + high) / 2
-        marked = sum(int(mark(one, where, middle, weak).sum()) for one, where in zip(soft, inside, strict=True))
+        marked = sum(
+            int(mark(one, where, middle, weak).sum()) for one, where in zip(soft, inside, strict=True)
+        )
         low, high = (middle, high) if marked > share * area else (low, middle)
     return (low + high) / 2
 

@@ -119,7 +119,9 @@ class _Plan:
         }
         specs = {prefix: registry.stage(name, role) for prefix, (name, role) in roles.items()}
         configs = {
-            prefix: registry.config_class(spec).resolve(spec.name, request.preset, request.settings.get(prefix))
+            prefix: registry.config_class(spec).resolve(
+                spec.name, request.preset, request.settings.get(prefix)
+            )
             for prefix, spec in specs.items()
         }
         check_trackers(options.track)
@@ -132,11 +134,13 @@ class _Plan:
 
 
 def _init_folder(init: str | None) -> Path | None:
-    if init in (None, "none"):
+    if init is None or init == "none":
         return None
     if init == "starter":
-        raise InvalidValueError("pipeline", "init", init, "no installed stage ships a starter; use none or a run folder")
-    folder = Path(cast(str, init))
+        raise InvalidValueError(
+            "pipeline", "init", init, "no installed stage ships a starter; use none or a run folder"
+        )
+    folder = Path(init)
     if not folder.is_dir():
         raise PathError(folder, "there is no such folder", "give --init a run folder, or none")
     return folder
@@ -228,19 +232,26 @@ class _Run:
             found = json.loads(path.read_text(encoding="utf-8"))
             if found["digest"] != fresh["digest"]:
                 raise RunFolderError(
-                    self.folder, "it holds a run of another request", "choose another --out, or leave --out away"
+                    self.folder,
+                    "it holds a run of another request",
+                    "choose another --out, or leave --out away",
                 )
             return {**fresh, "steps": dict(found["steps"])}
         except FileNotFoundError:
             write_json(path, fresh)
             return fresh
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(self.folder, f"run.json cannot be read ({error})", "choose another --out") from None
+            raise RunFolderError(
+                self.folder, f"run.json cannot be read ({error})", "choose another --out"
+            ) from None
 
     def _fresh_state(self) -> dict[str, Any]:
         plan = self.plan
         device = resolve_device(plan.options.device)
-        content = [plan.request.digest, sorted(s.identity for part in _parts(plan.split) for s in part.samples)]
+        content = [
+            plan.request.digest,
+            sorted(s.identity for part in _parts(plan.split) for s in part.samples),
+        ]
         return {
             "schema": SCHEMA,
             "request": plan.request.facts(),

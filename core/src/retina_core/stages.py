@@ -131,7 +131,7 @@ class Stage(ABC):
         for network in self.networks().values():
             network.eval().requires_grad_(False)
 
-    def calibrate(self, batches: Iterable[Batch], seed: int) -> None:
+    def calibrate(self, batches: Iterable[Batch], seed: int) -> None:  # noqa: B027  (most stages have nothing to set)
         """Set what depends on the finished weights (a label generator's thresholds). Called once, after training."""
 
 

@@ -21,7 +21,7 @@ _VARIABLES = {colour: f"var(--series-{place})" for place, colour in enumerate(_S
 _VARIABLES |= {_INK: "var(--soft)", _RULE: "var(--rule)"}
 """Colours that no chart shows: each stands for a variable of the page's style sheet."""
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {  # matplotlib's type for this is a list of all its 400 keys
     "axes.edgecolor": _RULE,
     "axes.facecolor": "none",
     "axes.grid": True,
@@ -34,6 +34,7 @@ _STYLE: dict[str, Any] = {
     "font.size": 9,
     "grid.color": _RULE,
     "grid.linewidth": 0.6,
+    "legend.fontsize": 8,
     "legend.frameon": False,
     "legend.labelcolor": _INK,
     "svg.fonttype": "none",
@@ -51,20 +52,20 @@ POINTS = 300
 def curves(figure: Curves) -> Markup:
     """Lines over a common x."""
     with rc_context(_STYLE):
-        page, axes = _canvas(2.3)
+        page, axes = _canvas(2.1)
         x = np.asarray(figure.x, float)
         for place, series in enumerate(figure.series):
             y = np.array([np.nan if value is None else value for value in series.values], float)
             length = min(len(x), len(y))
             axes.plot(*_thinned(x[:length], y[:length]), color=_colour(place), lw=1.6, label=series.name)
         _finish(axes, figure.x_label, figure.y_label, legend=len(figure.series) > 1)
-        return _svg(page, figure.title)
+        return _svg(page, figure)
 
 
 def histogram(figure: Histogram) -> Markup:
     """Shares of bins, filled lightly under an outline."""
     with rc_context(_STYLE):
-        page, axes = _canvas(2.6)
+        page, axes = _canvas(2.2)
         for place, series in enumerate(figure.series):
             values = np.array([value or 0 for value in series.values], float)
             colour = _colour(place)
@@ -73,17 +74,17 @@ def histogram(figure: Histogram) -> Markup:
                 axes.stairs(values, figure.edges, color=colour, lw=1.5, label=series.name)
         _finish(axes, figure.x_label, "share of pixels", legend=True)
         axes.set_ylim(bottom=0)
-        return _svg(page, figure.title)
+        return _svg(page, figure)
 
 
 def bars(figure: Bars, yardsticks: Sequence[tuple[str, float]] = ()) -> Markup:
     """A dot with its interval for each value; yardsticks as dashed lines."""
     shown = [bar for bar in figure.bars if bar.value is not None]
     with rc_context({**_STYLE, "axes.grid.axis": "x"}):
-        page, axes = _canvas(0.75 + 0.3 * (len(shown) + len(yardsticks)))
+        page, axes = _canvas(0.7 + 0.27 * (len(shown) + len(yardsticks)))
         for place, bar in enumerate(shown):
             _dot(axes, bar, place)
-        for place, (name, value) in enumerate(yardsticks):
+        for place, (_, value) in enumerate(yardsticks):
             height = len(shown) + place
             axes.plot([value], [height], "|", color=_INK, ms=11, mew=1.6)
             axes.axvline(value, color=_INK, lw=0.8, ls=(0, (3, 3)), alpha=0.55)
@@ -92,7 +93,7 @@ def bars(figure: Bars, yardsticks: Sequence[tuple[str, float]] = ()) -> Markup:
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.margins(x=0.08)
         _finish(axes, figure.x_label, "", legend=False)
-        return _svg(page, figure.title)
+        return _svg(page, figure)
 
 
 def _dot(axes: Axes, bar: Bar, place: int) -> None:
@@ -103,7 +104,7 @@ def _dot(axes: Axes, bar: Bar, place: int) -> None:
 
 
 def _canvas(height_inches: float) -> tuple[Figure, Axes]:
-    page = Figure(figsize=(5.0, height_inches), layout="constrained")
+    page = Figure(figsize=(4.4, height_inches), layout="constrained")
     return page, page.add_subplot()
 
 
@@ -116,8 +117,12 @@ def _finish(axes: Axes, x_label: str, y_label: str, *, legend: bool) -> None:
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.locator_params(axis="x", nbins=6)
+    if axes.get_xlim()[1] >= 10_000:
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     if legend and axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=4, handlelength=1.2, columnspacing=1.4)
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=4, handlelength=1.2, columnspacing=1.4
+        )
 
 
 def _thinned(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[Any, Any]:
@@ -125,23 +130,24 @@ def _thinned(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[Any, Any
     if len(x) <= POINTS:
         return x, y
     edges = np.linspace(0, len(x), POINTS + 1).astype(int)
-    return tuple(np.add.reduceat(line, edges[:-1]) / np.diff(edges) for line in (x, y))
+    sizes = np.diff(edges)
+    return np.add.reduceat(x, edges[:-1]) / sizes, np.add.reduceat(y, edges[:-1]) / sizes
 
 
-def _svg(page: Figure, title: str) -> Markup:
+def _svg(page: Figure, figure: Curves | Histogram | Bars) -> Markup:
     """The chart without what only a file of its own needs: namespaces, metadata, fixed size, named fonts."""
     written = io.StringIO()
-    # Salted with what it shows: several charts in one page must not share the names of their clip paths.
-    content = title + "".join(str(line.get_xydata().sum()) for axes in page.axes for line in axes.lines)
-    with rc_context({"svg.hashsalt": content, "svg.id": None}):
+    # Salted with what it shows: charts in one page must not share the names of their clip paths.
+    with rc_context({"svg.hashsalt": repr(figure)}):
         page.savefig(written, format="svg", metadata={"Date": None})
     svg = written.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg, count=3).replace("xlink:href", "href")
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*pt"', r"\1", svg)
     svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, variable)
-    label = Markup.escape(title)
+    label = Markup.escape(figure.title)
     return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))  # noqa: S704  # matplotlib escapes text

@@ -108,4 +108,8 @@ def _cell(score: Score) -> Cell:
     bounds = (score.low, score.high)
     interval = f"{written(bounds[0])} to {written(bounds[1])}" if None not in bounds else ""
     decided = _is_difference(score) and None not in bounds and (bounds[0] or 0) * (bounds[1] or 0) > 0
+    if not interval and score.regime is None:
+        return Cell(
+            number(float(score.value), 3 if abs(score.value) >= 0.1 else 4)
+        )  # a divergence may be small
     return Cell(written(float(score.value)), interval, decided)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,21 +14,36 @@ FEW_EYES = 30
 """Test eyes below which the report warns; a usual rule of thumb for means."""
 
 REGIMES = {
-    "REAL": "trained on the real training photographs",
+    "REAL": "trained on the {} training photographs",
     "SYNTH": "trained on synthetic pairs alone",
-    "MIX": "all real photographs, and synthetic pairs until they are this percentage of the whole",
-    "FINETUNE": "trained on synthetic pairs first, then on the real photographs",
+    "MIX": "all {} photographs, and synthetic pairs until they are this percentage of the whole",
+    "FINETUNE": "trained on synthetic pairs first, then on the {} photographs",
 }
-_SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_SMALL = (
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
 
 
 def number(value: object, digits: int = 3) -> str:
-    """A number with so many decimals; small ones with as many significant figures."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """A number with so many decimals; in powers of ten where that would round it to 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return NONE
-    if isinstance(value, int) or value == 0:
+    if isinstance(value, int):
         return f"{value}"
-    return (f"{value:.{digits}f}" if abs(value) >= 10**-digits else f"{value:.2e}").replace("-", "−")
+    vanishes = 0 < abs(value) < 0.5 * 10**-digits
+    return (f"{value:.2e}" if vanishes else f"{value:.{digits}f}").replace("-", "−")
 
 
 def signed(value: float | None) -> str:
@@ -72,7 +88,9 @@ def account(contents: RunContents) -> str:
     request, facts = section(contents.run, "request"), contents.facts
     train, test = entries(facts, "train"), entries(facts, "test")
     channels = listed(spoken(str(channel)) for channel in entries(facts, "channels")) or "unknown channels"
-    kind = "phantom" if facts.get("phantom") else "real"
+    phantom = bool(facts.get("phantom"))
+    source = "phantom eye" if phantom else "real photograph"
+    of = "" if phantom else f" of {facts.get('name', 'the data')}"
     sentence = (
         f"{request.get('labels', 'A label generator')} drew label maps ({channels}) from noise, and "
         f"{request.get('translator', 'an image translator')} painted photographs over them. "
@@ -80,7 +98,7 @@ def account(contents: RunContents) -> str:
     if not train:
         return sentence
     return sentence + (
-        f"Both learnt from {counted(len(train), f'{kind} photograph')} of {facts.get('name', 'the data')}; "
+        f"Both learnt from {counted(len(train), source)}{of}; "
         f"{counted(len(test), 'eye')} of {counted(people(test), 'patient')} were held out for testing, and no "
         "generative model has seen them."
     )
@@ -98,33 +116,42 @@ def few_eyes(contents: RunContents) -> str:
     )
 
 
-def findings(scores: Scores) -> list[str]:
+def findings(scores: Scores, *, phantom: bool) -> list[str]:
     """What the comparison of REAL and SYNTH says, a sentence for each channel, good or bad."""
     channels = dict.fromkeys(s.channel for s in scores.scores if s.regime == "SYNTH")
-    return [said for channel in channels if (said := _finding(scores, channel))]
+    kind = "phantom" if phantom else "real"
+    return [said for channel in channels if (said := _finding(scores, channel, kind))]
 
 
-def _finding(scores: Scores, channel: str | None) -> str:
+def regime_meanings(scores: Scores, *, phantom: bool) -> list[tuple[str, str]]:
+    """Each kind of regime that was met, and what its segmenters were trained on."""
+    met = dict.fromkeys(str(score.regime).split("(")[0] for score in scores.scores if score.regime)
+    kind = "phantom" if phantom else "real"
+    return [(f"{name}(p)" if name == "MIX" else name, REGIMES.get(name, "").format(kind)) for name in met]
+
+
+def _finding(scores: Scores, channel: str | None, kind: str) -> str:
     real, synth = scores.find("dice", "REAL", channel), scores.find("dice", "SYNTH", channel)
     if real is None or synth is None or real.value is None or synth.value is None:
         return ""
     where = f" for {spoken(channel)}" if channel else ""
     said = (
         f"Trained on synthetic pairs alone, {scores.evaluator} reaches Dice {number(float(synth.value))}{where}; "
-        f"trained on the real photographs, {number(float(real.value))}."
+        f"trained on the {kind} photographs, {number(float(real.value))}."
     )
     difference = next(
-        (s for s in scores.scores if (s.name, s.regime, s.channel) == ("dice_difference", "SYNTH", channel)), None
+        (s for s in scores.scores if (s.name, s.regime, s.channel) == ("dice_difference", "SYNTH", channel)),
+        None,
     )
-    return said + (_verdict(difference) if difference else "")
+    return said + (_verdict(difference, kind) if difference else "")
 
 
-def _verdict(difference: Score) -> str:
+def _verdict(difference: Score, kind: str) -> str:
     if difference.value is None or difference.low is None or difference.high is None:
         return ""
     interval = f"{signed(difference.low)} to {signed(difference.high)}"
     said = f" The difference is {signed(difference.value)} (95 % interval {interval}), "
     if difference.low <= 0 <= difference.high:
         return said + "so these eyes do not decide which is better."
-    better = "synthetic pairs serve better here." if difference.value > 0 else "real photographs serve better here."
-    return said + f"so {better}"
+    better = "synthetic pairs" if difference.value > 0 else f"{kind} photographs"
+    return said + f"so {better} serve better here."

@@ -39,15 +39,15 @@ class Difference(NamedTuple):
 
 
 def mean_interval(
-    values: ArrayLike, patients: Sequence[str] | None = None
+    values: ArrayLike, patients: Sequence[str] | None = None, *, within: tuple[float, float] | None = None
 ) -> tuple[float, float] | tuple[None, None]:
     """The 95 % interval of the mean over eyes and seeds; None with fewer than two eyes (or patients).
 
     Args:
         values: (seeds, eyes), or (eyes) of one training, whose interval says nothing about other trainings;
             None or NaN where undefined, which leaves that eye out.
-        patients: the patient of each eye. Two eyes of one patient are alike and count as one; None: all
-        differ.
+        patients: the patient of each eye; eyes of one patient are alike and count as one. None: all differ.
+        within: the least and greatest value that there can be, (0, 1) for Dice; the ends stay inside.
 
     Raises:
         ValueError: ``values`` has another shape, or ``patients`` another length.
@@ -58,7 +58,8 @@ def mean_interval(
         return None, None
     by_person = np.stack([table[:, owners == person].mean(axis=1) for person in people], axis=1)
     mean, half = float(table.mean()), _half_width(by_person)
-    return mean - half, mean + half
+    least, greatest = within or (-math.inf, math.inf)
+    return max(mean - half, least), min(mean + half, greatest)
 
 
 def paired_difference(

@@ -78,7 +78,9 @@ class LikenessEvaluator(Evaluator):
             for name, sample in zip(names, (pairs[index], training[found.index[index]]), strict=True):
                 with replacing(context.folder / "nearest" / name) as temporary:
                     Image.fromarray(_picture(sample, channels)).save(temporary, format="PNG")
-            shown.append(NearestPair(f"{base}/{names[0]}", f"{base}/{names[1]}", float(found.distance[index])))
+            shown.append(
+                NearestPair(f"{base}/{names[0]}", f"{base}/{names[1]}", float(found.distance[index]))
+            )
         return shown
 
 
@@ -90,7 +92,9 @@ def _greys(samples: Sequence[Sample]) -> Iterator[tuple[NDArray[np.uint8], NDArr
 
 def _maps(samples: Sequence[Sample], channels: Sequence[str]) -> Maps:
     """Label maps (n k h w) in [0, 1], cropped to the fov, at the common size."""
-    return np.stack([prepare_sample(sample, channels, COMMON_PX).labels for sample in samples]) / np.float32(255)
+    maps = np.stack([prepare_sample(sample, channels, COMMON_PX).labels for sample in samples])
+    shares: Maps = maps.astype(np.float32) / np.float32(255)
+    return shares
 
 
 def _picture(sample: Sample, channels: Sequence[str]) -> NDArray[np.uint8]:
@@ -110,7 +114,11 @@ def _rows(greys: IntensityComparison, found: Nearest, others: Nearest | None) ->
 
 
 def _histogram(greys: IntensityComparison) -> Histogram:
-    chance = "" if greys.kl_real_halves is None else f", between two halves of the real ones {greys.kl_real_halves:.4f}"
+    chance = (
+        ""
+        if greys.kl_real_halves is None
+        else f", between two halves of the real ones {greys.kl_real_halves:.4f}"
+    )
     return Histogram(
         title="Grey intensities inside the field of view",
         x_label="grey (0 to 255)",

@@ -6,5 +6,7 @@ from retina_core.config import StageConfig, setting
 class LikenessConfig(StageConfig):
     """What can be set about ``likeness``."""
 
-    pairs: int = setting(12, "generated maps shown beside their nearest training map", unit="maps", ge=1, le=200)
+    pairs: int = setting(
+        12, "generated maps shown beside their nearest training map", unit="maps", ge=1, le=200
+    )
     compared: int = setting(500, "synthetic pairs that are looked at", unit="pairs", ge=1)

@@ -10,9 +10,10 @@ from retina_core.config import LearningConfig
 from retina_core.data.sample import Dataset, Sample
 from retina_core.errors import LeakError
 from retina_core.evaluation.context import EvaluationContext
-from retina_core.evaluation.metrics import TREES, best_threshold, count_eye, count_mask
+from retina_core.evaluation.metrics import TREES, count_eye, count_mask
+from retina_core.evaluation.ranking import Ranking
 from retina_core.evaluation.regimes import lessons_for
-from retina_core.evaluation.results import EyeResult, write_csv
+from retina_core.evaluation.results import ChannelResult, collect, write_csv
 from retina_core.evaluation.scores import Scores
 from retina_core.evaluation.summary import difference_rows, reference_rows, regime_rows
 from retina_core.evaluation.testing_eyes import ceiling_eyes, segmented_eyes
@@ -44,7 +45,7 @@ class UtilityEvaluator(Evaluator):
         refuse_leak(synthetic, real_test)
         channels = _shared_channels(synthetic, real_train)
         config = self._config(context)
-        results: list[EyeResult] = []
+        results: list[ChannelResult] = []
         for regime in context.regimes:
             for seed in range(context.seeds):
                 segmenter, threshold = self._trained(regime, seed, synthetic, real_train, channels, context)
@@ -117,55 +118,63 @@ def _shared_channels(synthetic: Dataset | None, real: Dataset) -> tuple[str, ...
 
 def _thresholds(segmenter: Segmenter, samples: Sequence[Sample], channels: Sequence[str]) -> dict[str, float]:
     """Channel -> the threshold of highest Dice on training eyes."""
-    eyes = list(segmented_eyes(segmenter, samples, channels))
-    return {
-        channel: best_threshold(
-            [eye.probabilities for eye in eyes if eye.channel == channel],
-            [eye.truth for eye in eyes if eye.channel == channel],
-            [eye.fov for eye in eyes if eye.channel == channel],
-        )
-        for channel in channels
-    }
+    rankings = dict.fromkeys(channels, Ranking.empty())
+    for eye in segmented_eyes(segmenter, samples, channels):
+        rankings[eye.channel] += Ranking.of(eye.probabilities[eye.fov], eye.truth[eye.fov])
+    return {channel: ranking.best_threshold() for channel, ranking in rankings.items()}
 
 
 def _tested(
     segmenter: Segmenter, regime: str, seed: int, samples: Sequence[Sample], thresholds: dict[str, float]
-) -> list[EyeResult]:
-    results = []
-    for eye in segmented_eyes(segmenter, samples, tuple(thresholds)):
-        cut = thresholds[eye.channel]
-        counts = count_eye(eye.probabilities, eye.truth, eye.fov, cut, centrelines=eye.channel in TREES)
-        results.append(EyeResult(regime, seed, eye.sample.id, eye.sample.patient, eye.channel, cut, counts))
-    return results
-
-
-def _observers(samples: Sequence[Sample], channels: Sequence[str]) -> list[EyeResult]:
-    """Further human observers, held against the first."""
-    results = []
-    for sample in samples:
-        for observer, maps in sample.observers.items():
-            for channel in channels:
-                if channel in maps and channel in sample.labels:
-                    marked, truth = sample.observer_array(observer, channel), sample.label_array(channel)
-                    counts = count_mask(marked, truth, sample.fov_array(), centrelines=channel in TREES)
-                    results.append(EyeResult(_spoken(observer), 0, sample.id, sample.patient, channel, None, counts))
-    return results
-
-
-def _ceiling(samples: Sequence[Sample], channels: Sequence[str], resolution: int) -> list[EyeResult]:
-    return [
-        EyeResult(
-            f"ceiling at {resolution} px",
-            0,
-            eye.sample.id,
-            eye.sample.patient,
-            channel,
-            0.5,
-            count_mask(eye.probabilities > 0.5, eye.truth, eye.fov),
+) -> list[ChannelResult]:
+    counted = (
+        (
+            eye.sample,
+            eye.channel,
+            count_eye(
+                eye.probabilities,
+                eye.truth,
+                eye.fov,
+                thresholds[eye.channel],
+                centrelines=eye.channel in TREES,
+            ),
         )
+        for eye in segmented_eyes(segmenter, samples, tuple(thresholds))
+    )
+    return collect(regime, seed, thresholds, counted)
+
+
+def _observers(samples: Sequence[Sample], channels: Sequence[str]) -> list[ChannelResult]:
+    """Further human observers, held against the first."""
+    names = dict.fromkeys(observer for sample in samples for observer in sample.observers)
+    results: list[ChannelResult] = []
+    for observer in names:
+        counted = (
+            (
+                sample,
+                channel,
+                count_mask(
+                    sample.observer_array(observer, channel),
+                    sample.label_array(channel),
+                    sample.fov_array(),
+                    centrelines=channel in TREES,
+                ),
+            )
+            for sample in samples
+            for channel in channels
+            if channel in sample.labels and channel in sample.observers.get(observer, {})
+        )
+        results += collect(_spoken(observer), 0, {}, counted)
+    return results
+
+
+def _ceiling(samples: Sequence[Sample], channels: Sequence[str], resolution: int) -> list[ChannelResult]:
+    counted = (
+        (eye.sample, channel, count_mask(eye.probabilities > 0.5, eye.truth, eye.fov))
         for channel in channels
         for eye in ceiling_eyes(samples, channel, resolution)
-    ]
+    )
+    return collect(f"ceiling at {resolution} px", 0, dict.fromkeys(channels, 0.5), counted)
 
 
 def _spoken(observer: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,7 +70,8 @@ def make_evaluator(
     if issubclass(kind, Segmenter):
         return UtilityEvaluator(registry.stage(spec.name, "segmenter"))
     config = registry.config_class(spec).resolve(spec.name, preset, settings)
-    return cast(Evaluator, kind(config))
+    build = cast(Callable[[StageConfig], Evaluator], kind)
+    return build(config)
 
 
 def _open_pairs(synthetic: Path | str, registry: Registry) -> Dataset:

@@ -1,77 +1,83 @@
-"""From the results of single eyes to the rows of ``scores.json``."""
+"""From the results of single trainings to the rows of ``scores.json``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from retina_core.evaluation.intervals import mean_interval, paired_difference
-from retina_core.evaluation.metrics import METRICS, mean_scores, pool
-from retina_core.evaluation.results import EyeResult
+from retina_core.evaluation.metrics import METRICS, mean_scores
+from retina_core.evaluation.results import ChannelResult
 from retina_core.evaluation.scores import Score
 
 COMPARED = ("dice", "auc_roc", "auc_pr")
 """Scores of which the difference to REAL is a row of its own."""
 
-Table = list[list[float | None]]
-"""One score: a row per seed, a column per eye."""
+Table = NDArray[np.float64]
+"""One score: a row per seed, a column per eye; NaN where it is undefined."""
 
 
-def regime_rows(results: Sequence[EyeResult]) -> list[Score]:
+def regime_rows(results: Sequence[ChannelResult]) -> list[Score]:
     """Each regime's and channel's scores.
 
     The value is over all pixels of all eyes, averaged over seeds; the interval is that of the mean over eyes and
     seeds, eyes of one patient counting as one.
     """
     rows = []
-    for regime, channel in dict.fromkeys((r.trained_on, r.channel) for r in results):
-        chosen = _chosen(results, regime, channel)
-        rows += _rows(chosen, seeds=len({r.seed for r in chosen}), regime=regime, reference=None)
+    for seeds in _by_regime_and_channel(results):
+        rows += _rows(seeds, regime=seeds[0].trained_on, reference=None)
     return rows
 
 
-def reference_rows(references: Sequence[EyeResult]) -> list[Score]:
+def reference_rows(references: Sequence[ChannelResult]) -> list[Score]:
     """The yardsticks' scores: further observers, and the ceiling that the working resolution sets."""
     rows = []
-    for name, channel in dict.fromkeys((r.trained_on, r.channel) for r in references):
-        rows += _rows(_chosen(references, name, channel), seeds=0, regime=None, reference=name)
+    for reference in references:
+        rows += _rows([reference], regime=None, reference=reference.trained_on)
     return rows
 
 
-def difference_rows(results: Sequence[EyeResult]) -> list[Score]:
+def difference_rows(results: Sequence[ChannelResult]) -> list[Score]:
     """Each regime less REAL, paired by eye and seed: ``dice_difference`` and the like."""
+    groups = _by_regime_and_channel(results)
+    real = {group[0].channel: group for group in groups if group[0].trained_on == "REAL"}
     rows = []
-    for regime, channel in dict.fromkeys((r.trained_on, r.channel) for r in results):
-        real = _chosen(results, "REAL", channel)
-        if regime == "REAL" or not real:
+    for group in groups:
+        regime, channel = group[0].trained_on, group[0].channel
+        if regime == "REAL" or channel not in real:
             continue
-        chosen = _chosen(results, regime, channel)
         for name in COMPARED:
-            value, low, high = paired_difference(_table(chosen, name), _table(real, name), _patients(chosen))
-            seeds = len({r.seed for r in chosen})
-            rows.append(Score(f"{name}_difference", regime, channel, value, low, high, seeds, "higher", "REAL"))
+            found = paired_difference(_table(group, name), _table(real[channel], name), _patients(group))
+            ends = (found.value, found.low, found.high)
+            rows.append(Score(f"{name}_difference", regime, channel, *ends, len(group), "higher", "REAL"))
     return rows
 
 
-def _rows(chosen: Sequence[EyeResult], *, seeds: int, regime: str | None, reference: str | None) -> list[Score]:
-    by_seed = [[r for r in chosen if r.seed == seed] for seed in sorted({r.seed for r in chosen})]
-    pooled = mean_scores([pool([r.counts for r in part]).scores() for part in by_seed])
+def _rows(seeds: Sequence[ChannelResult], *, regime: str | None, reference: str | None) -> list[Score]:
+    pooled = mean_scores([result.pooled for result in seeds])
+    trainings = 0 if reference else len(seeds)
     rows = []
     for name in METRICS:
         if name in pooled:
-            ends = mean_interval(_table(chosen, name), _patients(chosen))
-            rows.append(Score(name, regime, chosen[0].channel, pooled[name], *ends, seeds, "higher", reference))
+            low, high = mean_interval(_table(seeds, name), _patients(seeds), within=(0, 1))
+            channel = seeds[0].channel
+            rows.append(Score(name, regime, channel, pooled[name], low, high, trainings, "higher", reference))
     return rows
 
 
-def _chosen(results: Sequence[EyeResult], trained_on: str, channel: str) -> list[EyeResult]:
-    return [r for r in results if (r.trained_on, r.channel) == (trained_on, channel)]
+def _by_regime_and_channel(results: Sequence[ChannelResult]) -> list[list[ChannelResult]]:
+    """The seeds of each regime and channel, in the order in which they were trained."""
+    groups: dict[tuple[str, str], list[ChannelResult]] = {}
+    for result in results:
+        groups.setdefault((result.trained_on, result.channel), []).append(result)
+    return list(groups.values())
 
 
-def _table(chosen: Sequence[EyeResult], name: str) -> Table:
-    eyes, seeds = dict.fromkeys(r.eye for r in chosen), sorted({r.seed for r in chosen})
-    found = {(r.seed, r.eye): r.counts.scores().get(name) for r in chosen}
-    return [[found.get((seed, eye)) for eye in eyes] for seed in seeds]
+def _table(seeds: Sequence[ChannelResult], name: str) -> Table:
+    return np.array([[eye.scores.get(name) for eye in result.eyes] for result in seeds], dtype=np.float64)
 
 
-def _patients(chosen: Sequence[EyeResult]) -> list[str]:
-    return [*{r.eye: r.patient for r in chosen}.values()]
+def _patients(seeds: Sequence[ChannelResult]) -> list[str]:
+    return [eye.patient for eye in seeds[0].eyes]

@@ -72,7 +72,7 @@ def _write_eye(folder: Path, eye: PhantomEye, seed: int, index: int) -> dict[str
     for channel in CHANNELS:
         _write_png(folder / row[f"{channel}_file_name"], eye.labels[channel] * np.uint8(255))
     origin = {"seed": seed, "index": index, "eye": eye.side, "phantom_version": PHANTOM_VERSION}
-    return {**row, **origin, "real": False}
+    return {**row, **origin, "phantom": True}
 
 
 def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:

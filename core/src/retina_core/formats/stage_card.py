@@ -16,7 +16,7 @@ from retina_core.errors import StageFolderError
 from retina_core.formats.atomic import write_json
 from retina_core.specs import API_VERSION, Role
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 CARD, MODEL, PRIORS, SEEN = "config.json", "model.safetensors", "priors.safetensors", "seen.json"
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
@@ -25,9 +25,9 @@ _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 class StageCard(BaseModel):
     """What a stage folder says of itself."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
-    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
     role: Role
     name: str
     plugin: str
@@ -78,7 +78,8 @@ def _check_card(folder: Path, card: StageCard) -> None:
         raise StageFolderError(folder, f"{CARD}: api_version {card.api_version!r} is no version") from None
     if later:
         raise StageFolderError(
-            folder, f"a later retina wrote it (API {card.api_version}, this one has {API_VERSION}); upgrade retina"
+            folder,
+            f"a later retina wrote it (API {card.api_version}, this one has {API_VERSION}); upgrade retina",
         )
     for name in (card.name, card.plugin, *card.channels, *card.files):
         if not _NAME.fullmatch(name) or name.startswith("."):

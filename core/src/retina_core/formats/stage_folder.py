@@ -17,6 +17,7 @@ from retina_core.formats.atomic import replacing
 from retina_core.formats.stage_card import (
     MODEL,
     PRIORS,
+    SCHEMA,
     StageCard,
     check_files,
     read_card,
@@ -34,10 +35,13 @@ def save_stage(
     """Write a stage: weights, priors, what it saw, and last its card."""
     _save_tensors(_weights_of(stage), folder / MODEL)
     priors = stage.priors
-    shares = torch.tensor([[grade, share] for grade, share in sorted(priors.grade_shares.items())]).reshape(-1, 2)
+    shares = torch.tensor([[grade, share] for grade, share in sorted(priors.grade_shares.items())]).reshape(
+        -1, 2
+    )
     _save_tensors({"fovs": priors.fovs, "grade_shares": shares}, folder / PRIORS)
     write_seen(folder, seen)
     card = StageCard(
+        schema=SCHEMA,
         role=stage.role,
         name=stage.name,
         plugin=plugin.plugin,
@@ -98,7 +102,9 @@ def _weights_of(stage: Stage) -> dict[str, Tensor]:
 
 def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     with replacing(path) as temporary:
-        save_file({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, temporary)
+        save_file(
+            {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, temporary
+        )
 
 
 def _load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
@@ -129,7 +135,9 @@ def _take_weights(stage: Stage, weights: Mapping[str, Tensor], folder: Path) -> 
         raise StageFolderError(folder, f"{MODEL} does not fit its config: {problem}")
     for name, network in stage.networks().items():
         prefix = f"{name}."
-        network.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+        network.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        )
 
 
 def _mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:

@@ -32,11 +32,15 @@ class EvaluatorContract:
     def evaluate(self, folder: Path) -> Scores:
         """Tiny eyes stand in for synthetic pairs and real photographs; none is on both sides."""
         eyes = tiny_eyes(9, channels=self.channels)
-        parts = [eyes.with_samples(eyes.samples[i : i + 3]) for i in (0, 3, 6)]
+        synthetic, train, test = (eyes.with_samples(eyes.samples[i : i + 3]) for i in (0, 3, 6))
         registry = Registry.discover()
-        context = EvaluationContext(folder, registry, FitOptions(device="cpu"), "quick", self.settings, seeds=1)
+        context = EvaluationContext(
+            folder, registry, FitOptions(device="cpu"), "quick", self.settings, seeds=1
+        )
         spec = registry.stage(self.evaluator, "evaluator")
-        return make_evaluator(spec, registry, "quick", self.settings).evaluate(*parts, context)
+        return make_evaluator(spec, registry, "quick", self.settings).evaluate(
+            synthetic, train, test, context
+        )
 
     def test_scores_are_written_as_they_are_given(self, tmp_path: Path) -> None:
         scores = self.evaluate(tmp_path / "evaluation")
@@ -51,7 +55,11 @@ class EvaluatorContract:
     def test_a_test_photograph_that_was_seen_is_refused(self, tmp_path: Path) -> None:
         eyes = tiny_eyes(4, channels=self.channels)
         registry = Registry.discover()
-        context = EvaluationContext(tmp_path, registry, FitOptions(device="cpu"), "quick", self.settings, seeds=1)
-        evaluator = make_evaluator(registry.stage(self.evaluator, "evaluator"), registry, "quick", self.settings)
+        context = EvaluationContext(
+            tmp_path, registry, FitOptions(device="cpu"), "quick", self.settings, seeds=1
+        )
+        evaluator = make_evaluator(
+            registry.stage(self.evaluator, "evaluator"), registry, "quick", self.settings
+        )
         with pytest.raises(LeakError, match="eye0"):
             evaluator.evaluate(eyes, eyes, eyes, context)

@@ -8,9 +8,9 @@ from typing import ClassVar, cast
 import pytest
 import torch
 
+from retina_core.randomness import sample_rngs
 from retina_core.registry import Registry
 from retina_core.roles import LabelGenerator
-from retina_core.randomness import sample_rngs
 from retina_core.specs import Role
 from retina_core.stages import Stage
 from retina_core.testing.learning import LearningContract
@@ -50,7 +50,9 @@ class LabelGeneratorContract(LearningContract):
         generator.sample(sample_rngs(0, 2))
         assert torch.equal(before, torch.random.get_rng_state())
 
-    def test_trained_one_knows_thresholds_and_fields_of_view(self, tmp_path: Path, registry: Registry) -> None:
+    def test_trained_one_knows_thresholds_and_fields_of_view(
+        self, tmp_path: Path, registry: Registry
+    ) -> None:
         stage = self.train(tmp_path / "stage", registry, images=8)
         assert set(stage.priors.thresholds) == set(self.channels) == set(stage.priors.shares)
         assert all(0 <= value <= 1 for value in stage.priors.thresholds.values())

@@ -97,7 +97,7 @@ class LearningContract:
         )
 
     def test_class_and_spec_have_one_name(self, registry: Registry, spec: StageSpec) -> None:
-        kind = registry.stage_class(spec)
+        kind = cast(type[Stage], registry.stage_class(spec))
         assert (kind.name, kind.role) == (spec.name, spec.role) == (self.stage, self.role)
 
     @pytest.mark.parametrize("preset", PRESETS)
@@ -118,7 +118,9 @@ class LearningContract:
         assert set(new_stage.averaged) <= set(new_stage.networks())
         assert set(new_stage.plan(0).learning_rates) >= set(new_stage.optimizers())
 
-    def test_training_changes_weights_and_writes_a_whole_folder(self, tmp_path: Path, registry: Registry) -> None:
+    def test_training_changes_weights_and_writes_a_whole_folder(
+        self, tmp_path: Path, registry: Registry
+    ) -> None:
         trained = self.train(tmp_path / "stage", registry)
         names = {path.name for path in (tmp_path / "stage").iterdir()}
         expected = {"config.json", "model.safetensors", "priors.safetensors", "seen.json", "log.jsonl"}
@@ -126,7 +128,8 @@ class LearningContract:
         rows = [json.loads(line) for line in (tmp_path / "stage" / "log.jsonl").read_text().splitlines()]
         assert rows[-1]["seen_images"] == 24
         again = load_stage(tmp_path / "stage", registry=registry, device="cpu")
-        assert _weights(again) and _equal(_weights(trained), _weights(again))
+        assert _weights(again)
+        assert _equal(_weights(trained), _weights(again))
 
     def test_resumed_equals_uninterrupted(self, tmp_path: Path, registry: Registry) -> None:
         straight = self.train(tmp_path / "straight", registry)
@@ -142,7 +145,8 @@ class LearningContract:
 
     def test_same_seed_same_weights_and_another_seed_others(self, tmp_path: Path, registry: Registry) -> None:
         one, same, other = (
-            _weights(self.train(tmp_path / str(i), registry, images=8, seed=seed)) for i, seed in enumerate((1, 1, 2))
+            _weights(self.train(tmp_path / str(i), registry, images=8, seed=seed))
+            for i, seed in enumerate((1, 1, 2))
         )
         assert _equal(one, same)
         assert not _equal(one, other)
@@ -177,15 +181,26 @@ class LearningContract:
     @pytest.mark.slow
     def test_two_processes_train_one_stage(self, tmp_path: Path) -> None:
         script = tmp_path / "train.py"
-        script.write_text(_TWO_PROCESSES.format(kind=type(self).__qualname__, file=sys.modules[self.__module__].__file__))
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-        done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=300, check=False)
+        script.write_text(
+            _TWO_PROCESSES.format(kind=type(self).__qualname__, file=sys.modules[self.__module__].__file__)
+        )
+        command = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node=2",
+            str(script),
+        ]
+        done = subprocess.run(  # noqa: S603  (the script that stands above)
+            [*command, str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
+        )
         assert done.returncode == 0, done.stderr[:4000]
         digests = [(tmp_path / f"rank{rank}.txt").read_text() for rank in (0, 1)]
         assert digests[0] == digests[1] != ""
 
 
-_TWO_PROCESSES = '''
+_TWO_PROCESSES = """
 import importlib.util, os, sys
 from pathlib import Path
 
@@ -211,7 +226,7 @@ contract = module.{kind}()
 contract.train(out / "stage", Registry.discover(), images=16)
 Path(out / f"rank{{os.environ['RANK']}}.txt").write_text(kept[0])
 torch.distributed.destroy_process_group()
-'''
+"""
 
 
 def digest(stage: Stage) -> str:

@@ -39,7 +39,9 @@ class SegmenterContract(LearningContract):
     def test_a_result_does_not_depend_on_its_batch(self, segmenter: Segmenter) -> None:
         photos, fov = torch.rand(3, 3, 32, 32), torch.ones(3, 1, 32, 32)
         together = segmenter.segment(photos, fov)
-        torch.testing.assert_close(together[1], segmenter.segment(photos[1:2], fov[1:2])[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            together[1], segmenter.segment(photos[1:2], fov[1:2])[0], atol=1e-5, rtol=0
+        )
 
     def test_features_are_maps_that_gradients_pass(self, segmenter: Segmenter) -> None:
         photos = torch.rand(1, 3, 32, 32, requires_grad=True)

@@ -1,7 +1,7 @@
 """Checkpoints from which a training goes on exactly: each complete in a folder of its own.
 
-    checkpoints/0000012800/state.safetensors   networks, optimizers, averages, extra state
-    checkpoints/latest.json                     the pointer; renaming it into place commits a checkpoint
+checkpoints/0000012800/state.safetensors   networks, optimizers, averages, extra state
+checkpoints/latest.json                     the pointer; renaming it into place commits a checkpoint
 """
 
 from __future__ import annotations
@@ -123,7 +123,11 @@ def _match_layout(optimizer: torch.optim.Optimizer) -> None:
         for parameter in group["params"]:
             entry = optimizer.state.get(parameter, {})
             for key, value in entry.items():
-                if torch.is_tensor(value) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                if (
+                    torch.is_tensor(value)
+                    and value.shape == parameter.shape
+                    and value.stride() != parameter.stride()
+                ):
                     entry[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 

@@ -85,7 +85,9 @@ class Feed:
             grades=torch.from_numpy(np.array(samples.grades[found])).long().to(device),
         )
 
-    def _labels(self, samples: PreparedSamples, which: int, found: list[int], windows: list[Window]) -> Tensor:
+    def _labels(
+        self, samples: PreparedSamples, which: int, found: list[int], windows: list[Window]
+    ) -> Tensor:
         soft = _stack(samples.labels, found, windows) / 255  # b k h w
         if self._stage.label_form == "soft":
             return soft
@@ -147,7 +149,9 @@ def photo_statistics(photos: Tensor, fov: Tensor) -> tuple[Tensor, Tensor]:
 
 def _stack(layer: np.ndarray, found: list[int], windows: list[Window]) -> Tensor:
     """Copies out of the mapped file, cut to their windows: float32 (b n h w) in 0..255."""
-    pieces = [torch.from_numpy(np.array(layer[i][:, w[0], w[1]])) for i, w in zip(found, windows, strict=True)]
+    pieces = [
+        torch.from_numpy(np.array(layer[i][:, w[0], w[1]])) for i, w in zip(found, windows, strict=True)
+    ]
     return torch.stack(pieces).float().contiguous(memory_format=torch.channels_last)
 
 

@@ -105,7 +105,9 @@ class _Job:
             if not lesson.dataset.samples:
                 raise DatasetError(lesson.dataset.name, ["no training sample is left after the split"])
         if not self.channels:
-            raise DatasetError(self.lessons[0].dataset.name, ["no label channel is annotated in every sample"])
+            raise DatasetError(
+                self.lessons[0].dataset.name, ["no label channel is annotated in every sample"]
+            )
 
     @property
     def request(self) -> str:
@@ -114,7 +116,9 @@ class _Job:
             "stage": f"{self.spec.role}:{self.spec.name}",
             "config": self.config.model_dump(mode="json"),
             "channels": self.channels,
-            "lessons": [[lesson.start, [s.fingerprint for s in lesson.dataset.samples]] for lesson in self.lessons],
+            "lessons": [
+                [lesson.start, [s.identity for s in lesson.dataset.samples]] for lesson in self.lessons
+            ],
             "seed": self.options.seed,
             "precision": self.options.precision,
             "init": read_card(self.init).files if self.init else None,
@@ -134,18 +138,16 @@ class _Job:
     def train(self) -> None:
         stage = self._new_stage()
         if not isinstance(stage, LearningStage):
-            self._save(stage, "fp32")
+            self._save(stage, "fp32", seen_by(lesson.dataset for lesson in self.lessons))
             return
         courses = [Course(self._prepare(lesson), lesson.start) for lesson in self.lessons]
         stage.priors = priors_of(courses[0].samples, self.channels)
-        loop = Loop(
-            stage, courses, self.folder, self.options, registry=self.registry, request=self.request
-        )
+        loop = Loop(stage, courses, self.folder, self.options, registry=self.registry, request=self.request)
         loop.run()
         with loop.finished_weights(), torch.no_grad():
             stage.calibrate(loop.rehearsal_batches(CALIBRATION_BATCHES), self.options.seed)
             if loop.processes.first:
-                self._save(stage, loop.precision)
+                self._save(stage, loop.precision, self._seen(courses))
         loop.processes.wait()
 
     def _new_stage(self) -> Stage:
@@ -162,7 +164,12 @@ class _Job:
         resolution = cast(LearningConfig, self.config).resolution
         return prepare(lesson.dataset.samples, self.channels, resolution)
 
-    def _save(self, stage: Stage, precision: str) -> None:
+    def _seen(self, courses: Sequence[Course]) -> set[str]:
+        """As ``seen_by``, without decoding or drawing a photograph again: prepared samples know their hashes."""
+        hashes = {print_ for course in courses for print_ in course.samples.fingerprints}
+        return hashes.union(*(_seen_before(lesson.dataset) for lesson in self.lessons))
+
+    def _save(self, stage: Stage, precision: str, seen: Iterable[str]) -> None:
         datasets = [lesson.dataset for lesson in self.lessons]
         provenance = {
             "request": self.request,
@@ -176,7 +183,7 @@ class _Job:
             "init": str(self.init) if self.init else None,
         }
         plugin = self.registry.plugin_of(self.spec)
-        save_stage(stage, self.folder, plugin=plugin, seen=seen_by(datasets), provenance=provenance)
+        save_stage(stage, self.folder, plugin=plugin, seen=seen, provenance=provenance)
         self.registry.announce(
             "retina_stage_fitted", stage=self.spec.name, role=self.spec.role, folder=self.folder
         )
@@ -184,10 +191,17 @@ class _Job:
 
 def seen_by(datasets: Iterable[Dataset]) -> set[str]:
     """Content hashes of all photographs that had a part in some data sets: theirs, and those that a synthetic set
-    was made from."""
+    was made from.
+    """
     hashes: set[str] = set()
     for dataset in datasets:
         hashes.update(sample.fingerprint for sample in dataset.samples)
-        if dataset.root is not None and (dataset.root / SEEN).exists():
-            hashes |= read_seen(dataset.root)
+        hashes |= _seen_before(dataset)
     return hashes
+
+
+def _seen_before(dataset: Dataset) -> frozenset[str]:
+    """What went into a synthetic set; nothing for any other data set."""
+    if dataset.root is not None and (dataset.root / SEEN).exists():
+        return read_seen(dataset.root)
+    return frozenset()

@@ -90,7 +90,9 @@ class Loop:
         phase = self.stage.plan(self.seen)
         batch, rngs = self.feed.batch(self.seen, phase, self.processes.share(phase.batch_size))
         # For whatever a third party's stage draws without a generator: the same after a resume as without one.
-        torch.manual_seed(sample_seed(self.options.seed, "step", self.seen * self.processes.world + self.processes.rank))
+        torch.manual_seed(
+            sample_seed(self.options.seed, "step", self.seen * self.processes.world + self.processes.rank)
+        )
         context = StepContext(self.learner, phase, self.seen, rngs, self.augmentation)
         with autocast(self.stage.device, self.precision):
             self._recent.append(self.stage.training_step(batch, context))
@@ -127,10 +129,16 @@ class Loop:
         self.log.append(row)
         trackers.log(row, self.seen)
         self.registry.announce(
-            "retina_step_logged", stage=self.stage.name, folder=self.folder, seen_images=self.seen, scalars=row
+            "retina_step_logged",
+            stage=self.stage.name,
+            folder=self.folder,
+            seen_images=self.seen,
+            scalars=row,
         )
         left = max(self.total - self.seen, 0) / max(rate, 1e-9)
-        progress = Progress(self.stage.name, min(self.seen, self.total), self.total, "images", rate, left, scalars)
+        progress = Progress(
+            self.stage.name, min(self.seen, self.total), self.total, "images", rate, left, scalars
+        )
         self.options.listener.progress(progress)
 
     def _mean_scalars(self) -> dict[str, float]:
@@ -160,7 +168,9 @@ class Loop:
             batch = self.feed.fixed(PREVIEWS, self.stage.plan(max(self.seen - 1, 0)).resolution)
             rngs = sample_rngs(self.options.seed, PREVIEWS, stream="preview")
             with self.finished_weights(), torch.no_grad():
-                write_grid(self.stage.preview(batch, rngs), self.folder / "previews" / f"{self.seen:010d}.png")
+                write_grid(
+                    self.stage.preview(batch, rngs), self.folder / "previews" / f"{self.seen:010d}.png"
+                )
         self.processes.wait()
 
     @contextmanager
@@ -178,7 +188,11 @@ class Loop:
 
     def _estimate_statistics(self) -> None:
         averaged = [self.learner.networks[name] for name in self.learner.averages]
-        with fresh_statistics(averaged) as any_there, torch.no_grad(), autocast(self.stage.device, self.precision):
+        with (
+            fresh_statistics(averaged) as any_there,
+            torch.no_grad(),
+            autocast(self.stage.device, self.precision),
+        ):
             if not any_there:
                 return
             for i in range(REHEARSALS):
@@ -199,7 +213,9 @@ class Loop:
         for line in differences:
             self.options.listener.say(f"{self.stage.name}: {line}")
         if self.seen:
-            self.options.listener.say(f"{self.stage.name}: goes on from {self.seen} of {self.total} seen images")
+            self.options.listener.say(
+                f"{self.stage.name}: goes on from {self.seen} of {self.total} seen images"
+            )
         if self.processes.first:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.log.cut(self.seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from retina_core.config import Precision
@@ -52,4 +52,4 @@ class FitOptions:
     precision: Precision = "auto"
     track: tuple[str, ...] = ()
     """Trackers by accelerate's names, e.g. ``("tensorboard",)``."""
-    listener: Listener = Silence()
+    listener: Listener = field(default_factory=Silence)

@@ -58,7 +58,7 @@ class Processes:
         flat = torch.cat([tensor.float().flatten() for tensor in tensors])
         dist.all_reduce(flat)
         flat /= self.world
-        parts = flat.split([tensor.numel() for tensor in tensors])
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 

@@ -15,7 +15,9 @@ class Trackers:
     def __init__(self, names: Sequence[str], folder: Path, run_name: str, config: Mapping[str, Any]) -> None:
         self._trackers = [_start(name, folder, run_name) for name in names]
         for tracker in self._trackers:
-            tracker.store_init_configuration({k: v for k, v in config.items() if isinstance(v, (int, float, str))})
+            tracker.store_init_configuration(
+                {k: v for k, v in config.items() if isinstance(v, (int, float, str))}
+            )
 
     def log(self, row: Mapping[str, float], seen_images: int) -> None:
         """Hand on one row of scalars."""
@@ -45,7 +47,9 @@ def check_trackers(names: Sequence[str]) -> None:
     available = {str(kind) for kind in get_available_trackers()}
     for name in names:
         if name not in LOGGER_TYPE_TO_CLASS:
-            raise InvalidValueError("training", "track", name, f"choose from {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}")
+            raise InvalidValueError(
+                "training", "track", name, f"choose from {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}"
+            )
         if name not in available:
             raise InvalidValueError("training", "track", name, f"run: pip install {name}")
 
@@ -54,6 +58,8 @@ def _start(name: str, folder: Path, run_name: str) -> Any:
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
     kind = LOGGER_TYPE_TO_CLASS[name]
-    tracker = kind(run_name, **({"logging_dir": str(folder / "trackers")} if kind.requires_logging_directory else {}))
+    tracker = kind(
+        run_name, **({"logging_dir": str(folder / "trackers")} if kind.requires_logging_directory else {})
+    )
     tracker.start()
     return tracker

@@ -14,17 +14,27 @@ class DCGANConfig(GANConfig):
     resolution: PowerOfTwo = setting(
         128, "side of the maps that it draws; resized for the translator", unit="px", ge=32, le=512
     )
-    seen_images: int = setting(200_000, "training length: maps shown to the discriminator", unit="images", ge=1)
+    seen_images: int = setting(
+        200_000, "training length: maps shown to the discriminator", unit="images", ge=1
+    )
     batch_size: int = setting(16, "maps in one step", unit="images", ge=2, le=4096, source=f"{RADFORD}: 128")
-    learning_rate: float = setting(2e-3, "Adam's step size for the generator", gt=0, le=1, source=f"{RADFORD}: 2e-4")
+    learning_rate: float = setting(
+        2e-3, "Adam's step size for the generator", gt=0, le=1, source=f"{RADFORD}: 2e-4"
+    )
     discriminator_learning_rate: float = setting(2e-3, "Adam's step size for the discriminator", gt=0, le=1)
-    beta1: float = setting(0.5, "Adam's decay of the mean gradient", ge=0, lt=1, source=f"{RADFORD}, section 4")
+    beta1: float = setting(
+        0.5, "Adam's decay of the mean gradient", ge=0, lt=1, source=f"{RADFORD}, section 4"
+    )
     beta2: float = setting(0.99, "Adam's decay of the squared gradient", ge=0, lt=1)
-    rotation_degrees: float = setting(10.0, "augment with rotations up to this angle", unit="degrees", ge=0, le=180)
+    rotation_degrees: float = setting(
+        10.0, "augment with rotations up to this angle", unit="degrees", ge=0, le=180
+    )
     scale: float = setting(0.05, "augment with sizes from 1/(1+scale) to 1+scale", ge=0, le=1)
     shift: float = setting(0.02, "augment with shifts up to this share of the side", ge=0, le=0.5)
     latent: int = setting(100, "numbers of noise that a map is drawn from", ge=1, le=4096, source=RADFORD)
-    width: int = setting(16, "generator's features at half resolution, doubled at each coarser one", ge=4, le=512)
+    width: int = setting(
+        16, "generator's features at half resolution, doubled at each coarser one", ge=4, le=512
+    )
     max_width: int = setting(256, "most features of any layer", ge=4, le=2048)
     discriminator: Literal["dcgan", "synthmed"] = setting(
         "dcgan", "strided convolutions, or SynthMed's two 5x5 convolutions and fully connected layers"
@@ -37,7 +47,10 @@ class DCGANConfig(GANConfig):
         True, "show the discriminator how much a batch varies", source="Karras et al. 2018, section 3"
     )
     r1: float = setting(
-        2.0, "weight of the gradient penalty on real maps; 0: none", ge=0, source="Mescheder et al. 2018, eq. 9"
+        2.0,
+        "weight of the gradient penalty on real maps; 0: none",
+        ge=0,
+        source="Mescheder et al. 2018, eq. 9",
     )
     r1_every: int = setting(8, "steps between two penalties, each weighed as many times", unit="steps", ge=1)
     real_target: float = setting(
@@ -46,7 +59,12 @@ class DCGANConfig(GANConfig):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"seen_images": 24_000},
-        "standard": {"seen_images": 200_000, "width": 32, "discriminator_width": 16, "average_half_life": 5_000},
+        "standard": {
+            "seen_images": 200_000,
+            "width": 32,
+            "discriminator_width": 16,
+            "average_half_life": 5_000,
+        },
         "paper": {
             "resolution": 64,
             "batch_size": 128,

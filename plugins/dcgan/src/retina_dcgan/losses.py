@@ -1,7 +1,7 @@
 """The adversarial game of DCGAN: cross-entropy with a non-saturating generator, and an optional penalty.
 
 Goodfellow et al. 2014, arXiv 1406.2661, section 3; Radford et al. 2016, arXiv 1511.06434. SynthMed's printed loss
-(arXiv 1709.01872, section 6) is the same cross-entropy with the roles of real and fake interchanged in one term;
+(arXiv 1709.01872, "Stage-I GAN") interchanges real and fake and lets the generator's term depend on real maps only;
 the usual orientation is kept here, because the printed one has no gradient for the generator.
 """
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from torch import Tensor, nn
+
 from retina_core.randomness import normal
 from retina_core.roles import LabelGenerator
 from retina_core.stages import Batch, LearningStage, fused_adam
 from retina_core.training.previews import label_picture
-from torch import Tensor, nn
-
 from retina_dcgan.config import DCGANConfig
 from retina_dcgan.losses import discriminator_loss, generator_loss, r1_penalty
 from retina_dcgan.network import Discriminator, Generator, SynthMedDiscriminator, from_unit, to_unit
@@ -45,7 +45,10 @@ class DCGANLabels(LearningStage, LabelGenerator):
         config, k = self.config, len(self.channels)
         if config.discriminator == "synthmed":
             return SynthMedDiscriminator(
-                channels=k, resolution=config.resolution, width=config.discriminator_width, hidden=SYNTHMED_HIDDEN
+                channels=k,
+                resolution=config.resolution,
+                width=config.discriminator_width,
+                hidden=SYNTHMED_HIDDEN,
             )
         return Discriminator(
             channels=k,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
+from torch import Tensor, nn
+
 from retina_core.roles import ImageTranslator
 from retina_core.stages import Batch, LearningStage, fused_adam
 from retina_core.training.previews import label_picture, side_by_side
-from torch import Tensor, nn
-
 from retina_pix2pix.config import Pix2PixConfig
 from retina_pix2pix.losses import discriminator_loss, generator_loss, photo_distance
 from retina_pix2pix.network import Generator, PatchDiscriminator
@@ -82,7 +82,7 @@ class Pix2PixTranslator(LearningStage, ImageTranslator):
         self, labels: Tensor, fov: Tensor, *, rngs: Sequence[torch.Generator], style: Tensor | None = None
     ) -> Tensor:
         """Photographs (b c h w) in [0, 1]; dropout from ``rngs`` is what tells two paintings of a map apart."""
-        photos = self.generator(labels.to(self.device), fov.to(self.device), rngs)  # b c h w
+        photos: Tensor = self.generator(labels.to(self.device), fov.to(self.device), rngs)  # b c h w
         return ((photos + 1) / 2).clamp(0, 1)
 
     def preview(self, batch: Batch, rngs: Sequence[torch.Generator]) -> Tensor:

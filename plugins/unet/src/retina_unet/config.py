@@ -1,7 +1,7 @@
 """The numbers of U-Net, and ours for photographs of the retina."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from retina_core.config import LearningConfig, setting
 
@@ -9,28 +9,46 @@ from retina_core.config import LearningConfig, setting
 class UNetConfig(LearningConfig):
     """What can be set about ``unet``."""
 
-    resolution: int = setting(512, "side to which photographs are brought", unit="px", ge=16, le=4096)
+    resolution: int = setting(768, "side to which photographs are brought", unit="px", ge=16, le=4096)
     patch_px: int = setting(256, "side of training patches; 0: whole photographs", unit="px", ge=0, le=4096)
     seen_images: int = setting(12_000, "training length: patches or photographs", unit="images", ge=1)
-    batch_size: int = setting(4, "patches or photographs in one step", unit="images", ge=1, le=4096)
+    batch_size: int = setting(2, "patches or photographs in one step", unit="images", ge=1, le=4096)
     learning_rate: float = setting(2e-3, "AdamW's highest step size, from which a cosine falls", gt=0, le=1)
     warm_up: float = setting(0.05, "share of the training in which the step size rises", ge=0, le=0.5)
-    weight_decay: float = setting(1e-4, "AdamW's pull of the weights towards zero", ge=0, le=1)
+    weight_decay: float = setting(1e-2, "AdamW's pull of the weights towards zero", ge=0, le=1)
     average_half_life: int = setting(
-        500, "seen images after which an old weight counts half in the average; 0: no average", unit="images", ge=0
+        600,
+        "seen images after which an old weight counts half in the average; 0: no average",
+        unit="images",
+        ge=0,
     )
     width: int = setting(16, "features at full size, doubled at each halving", ge=2, le=256)
     depth: int = setting(4, "halvings", ge=1, le=6, source="Ronneberger et al. 2015, figure 1")
-    dice_weight: float = setting(1.0, "weight of the Dice loss beside cross-entropy", ge=0)
+    dice_weight: float = setting(0.3, "weight of the Dice loss beside cross-entropy", ge=0)
+    flips: Literal["none", "horizontal", "both"] = setting("both", "augment with mirror images")
     quarter_turns: bool = setting(True, "augment with turns by 90 degrees")
-    rotation_degrees: float = setting(15.0, "augment with rotations up to this angle", unit="degrees", ge=0, le=180)
+    rotation_degrees: float = setting(
+        15.0, "augment with rotations up to this angle", unit="degrees", ge=0, le=180
+    )
     scale: float = setting(0.15, "augment with sizes from 1/(1+scale) to 1+scale", ge=0, le=1)
-    elastic: float = setting(2.0, "augment with smooth random displacements of this size", unit="px", ge=0, le=64)
-    colour: float = setting(0.2, "augment photographs with gains and offsets per colour up to this", ge=0, le=1)
+    elastic: float = setting(
+        1.0, "augment with smooth random displacements of this size", unit="px", ge=0, le=64
+    )
+    colour: float = setting(
+        0.2, "augment photographs with gains and offsets per colour up to this", ge=0, le=1
+    )
     test_turns: bool = setting(True, "average the eight flips and turns when segmenting")
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"seen_images": 1_200, "batch_size": 2, "average_half_life": 60},
+        "quick": {"resolution": 512, "seen_images": 1_200, "average_half_life": 60, "dice_weight": 1.0},
         "standard": {},
-        "paper": {"width": 64, "depth": 4, "resolution": 512, "patch_px": 0, "batch_size": 1, "dice_weight": 0.0},
+        "paper": {
+            "width": 64,
+            "resolution": 512,
+            "patch_px": 0,
+            "batch_size": 1,
+            "dice_weight": 0.0,
+            "average_half_life": 0,
+            "test_turns": False,
+        },
     }

@@ -18,7 +18,7 @@ from retina_core.data.readers.base import (
     without_photo,
 )
 from retina_core.data.readers.metadata import TABLES, Row, read_metadata
-from retina_core.data.sample import Dataset, Sample
+from retina_core.data.sample import Dataset, FovRule, Sample
 
 LABEL_FOLDERS: Final = ("labels", "masks")
 
@@ -31,7 +31,8 @@ class FolderReader(Reader):
 
     Files belong together by their names without ending (a label may also end in ``_mask`` or ``_<channel>``),
     or by the columns of ``metadata.jsonl`` or ``metadata.csv``: ``file_name``, ``<channel>_file_name``,
-    ``fov_file_name``, ``grade``, ``patient``, ``group``, ``split``. Without ``fov/`` the whole frame counts.
+    ``fov_file_name``, ``grade``, ``patient``, ``group``, ``split``. Without ``fov/`` the whole frame counts,
+    or, with ``data.fov=derive``, what the camera filled.
     A label that is missing where another channel of the photograph has one is absent: not annotated.
     """
 
@@ -61,6 +62,7 @@ class FolderReader(Reader):
             root=folder,
             samples=tuple(sorted(samples, key=lambda sample: sample.id)),
             channels=channels_in_use(samples, config),
+            phantom=any(row.phantom for row in rows or ()),
         )
 
 
@@ -73,6 +75,8 @@ class _Contents:
     labels: dict[str, dict[str, FilePicture]]
     """Channel -> name without ending -> map."""
     fovs: dict[str, FilePicture]
+    fov_rule: FovRule = "full"
+    """Where a photograph without its own fov has it from."""
     claimed: set[Path] = field(default_factory=set)
 
     @classmethod
@@ -82,6 +86,7 @@ class _Contents:
             by_stem(pictures_in(root / "images", root), problems),
             dict(_labels(root, problems, config)),
             by_stem(pictures_in(root / "fov", root), problems),
+            config.fov,
         )
 
     def sample(self, photo: FilePicture, row: Row | None, problems: list[str]) -> Sample | None:
@@ -109,7 +114,7 @@ class _Contents:
             photo=photo,
             labels=labels,
             fov=fov,
-            fov_rule="given" if fov else "full",
+            fov_rule="given" if fov else self.fov_rule,
             grade=row.grade if row else None,
             group=row.group if row else None,
             official=row.official if row else None,

@@ -32,6 +32,8 @@ class Row(NamedTuple):
     group: str | None
     official: Part | None
     """From a column ``split`` of ``train`` and ``test``."""
+    phantom: bool = False
+    """From a column ``phantom``: drawn by an algorithm, or by stages that learnt from such; no real eye."""
 
 
 def read_metadata(folder: Path, problems: list[str]) -> list[Row] | None:
@@ -98,6 +100,7 @@ def _row(where: str, values: Mapping[str, object]) -> Row:
         _text(values, "patient"),
         _text(values, "group"),
         "train" if split == "train" else "test" if split == "test" else None,
+        values.get("phantom") in (True, "true", "True"),
     )
 
 
