@@ -36,7 +36,7 @@ def load_tree(path: Path) -> Any:
     try:
         with safe_open(path, "pt") as file:
             # A tensor of the library is a view of the mapped file: clone, so that nothing holds on to the file.
-            tensors = {key: file.get_tensor(key).clone() for key in file}
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118  (safe_open is no dict)
             skeleton = json.loads((file.metadata() or {})["tree"])
         return _unflatten(skeleton, tensors)
     except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
