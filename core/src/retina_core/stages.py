@@ -144,6 +144,8 @@ class LearningStage(Stage):
     """Networks that are used through the average of their weights (the generator of a GAN)."""
     reads_photos: ClassVar[bool] = True
     """Whether training needs photographs, or label maps alone."""
+    previews: ClassVar[int] = 16
+    """Samples in a preview."""
     label_form: ClassVar[Literal["soft", "binary"]] = "soft"
     """What the labels of a batch are: coverage in [0, 1], or 0 and 1 as a finished label map has."""
 

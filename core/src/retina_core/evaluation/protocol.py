@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
-from retina_core.config import LearningConfig
+from retina_core.config import LearningConfig, Precision
 from retina_core.data.sample import Dataset, Sample
 from retina_core.errors import LeakError
 from retina_core.evaluation.context import EvaluationContext
@@ -53,7 +53,7 @@ class UtilityEvaluator(Evaluator):
                     f"{self.name}: {regime} seed {seed}: testing on {len(real_test.samples)} eyes, "
                     + ", ".join(f"threshold {channel} {value:.3f}" for channel, value in threshold.items())
                 )
-                results += _tested(segmenter, regime, seed, real_test.samples, threshold)
+                results += _tested(segmenter, (regime, seed), real_test.samples, threshold, context)
         references = _observers(real_test.samples, channels) + _ceiling(
             real_test.samples, channels, config.resolution
         )
@@ -94,7 +94,8 @@ class UtilityEvaluator(Evaluator):
             registry=context.registry,
         )
         learnt_from = lessons[-1].dataset.samples[:THRESHOLD_EYES]
-        return cast(Segmenter, segmenter), _thresholds(cast(Segmenter, segmenter), learnt_from, channels)
+        found = cast(Segmenter, segmenter)
+        return found, _thresholds(found, learnt_from, channels, context.options.precision)
 
 
 def refuse_leak(synthetic: Dataset | None, real_test: Dataset) -> None:
@@ -116,17 +117,24 @@ def _shared_channels(synthetic: Dataset | None, real: Dataset) -> tuple[str, ...
     return tuple(channel for channel in real.channels if channel in synthetic.channels)
 
 
-def _thresholds(segmenter: Segmenter, samples: Sequence[Sample], channels: Sequence[str]) -> dict[str, float]:
+def _thresholds(
+    segmenter: Segmenter, samples: Sequence[Sample], channels: Sequence[str], precision: Precision
+) -> dict[str, float]:
     """Channel -> the threshold of highest Dice on training eyes."""
     rankings = dict.fromkeys(channels, Ranking.empty())
-    for eye in segmented_eyes(segmenter, samples, channels):
+    for eye in segmented_eyes(segmenter, samples, channels, precision):
         rankings[eye.channel] += Ranking.of(eye.probabilities[eye.fov], eye.truth[eye.fov])
     return {channel: ranking.best_threshold() for channel, ranking in rankings.items()}
 
 
 def _tested(
-    segmenter: Segmenter, regime: str, seed: int, samples: Sequence[Sample], thresholds: dict[str, float]
+    segmenter: Segmenter,
+    training: tuple[str, int],
+    samples: Sequence[Sample],
+    thresholds: dict[str, float],
+    context: EvaluationContext,
 ) -> list[ChannelResult]:
+    """What a segmenter of a regime and seed finds in the test eyes."""
     counted = (
         (
             eye.sample,
@@ -139,9 +147,9 @@ def _tested(
                 centrelines=eye.channel in TREES,
             ),
         )
-        for eye in segmented_eyes(segmenter, samples, tuple(thresholds))
+        for eye in segmented_eyes(segmenter, samples, tuple(thresholds), context.options.precision)
     )
-    return collect(regime, seed, thresholds, counted)
+    return collect(*training, thresholds, counted)
 
 
 def _observers(samples: Sequence[Sample], channels: Sequence[str]) -> list[ChannelResult]:

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from retina_core.config import Precision
 from retina_core.data.fov import paste_back
 from retina_core.data.prepare import PreparedSample, prepare_sample
 from retina_core.data.sample import Sample
+from retina_core.devices import autocast, resolve_precision
 from retina_core.roles import Segmenter
 
 Plane = NDArray[np.float32]
@@ -31,12 +33,12 @@ class SegmentedEye:
 
 
 def segmented_eyes(
-    segmenter: Segmenter, samples: Sequence[Sample], channels: Sequence[str]
+    segmenter: Segmenter, samples: Sequence[Sample], channels: Sequence[str], precision: Precision = "auto"
 ) -> Iterator[SegmentedEye]:
     """Each sample's channels as the segmenter finds them; absent channels are left out. One eye in memory at a time."""
     for sample in samples:
         prepared = prepare_sample(sample, channels, segmenter.resolution)
-        found = _segment(segmenter, prepared)  # k r r
+        found = _segment(segmenter, prepared, precision)  # k r r
         fov = sample.fov_array()
         for place, channel in enumerate(segmenter.channels):
             if channel in channels and channel in sample.labels:
@@ -54,9 +56,10 @@ def ceiling_eyes(samples: Sequence[Sample], channel: str, resolution: int) -> It
             yield SegmentedEye(sample, channel, back, sample.label_array(channel), sample.fov_array())
 
 
-def _segment(segmenter: Segmenter, prepared: PreparedSample) -> Plane:
+def _segment(segmenter: Segmenter, prepared: PreparedSample, precision: Precision) -> Plane:
     photo = torch.from_numpy(prepared.photo.astype(np.float32))[None] / 255  # 1 c r r
     fov = torch.from_numpy((prepared.fov > 127).astype(np.float32))[None]  # 1 1 r r
-    with torch.no_grad():
+    chosen = resolve_precision(precision, segmenter.device)
+    with torch.no_grad(), autocast(segmenter.device, chosen):
         found = segmenter.segment(photo, fov)  # 1 k r r
     return found[0].float().cpu().numpy()

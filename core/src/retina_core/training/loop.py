@@ -32,7 +32,6 @@ LOG_ROWS = 200
 """Rows of ``log.jsonl`` in a training: enough for a curve."""
 MILESTONES = 10
 """Previews and checkpoints in a training where the config does not say."""
-PREVIEWS = 16
 REHEARSALS = 16
 """Passes over which batch statistics of averaged weights are estimated; their error is then that of 16 batches."""
 
@@ -165,9 +164,10 @@ class Loop:
 
     def _write_preview(self) -> None:
         if self.processes.first:
-            batch = self.feed.fixed(PREVIEWS, self.stage.plan(max(self.seen - 1, 0)).resolution)
-            rngs = sample_rngs(self.options.seed, PREVIEWS, stream="preview")
-            with self.finished_weights(), torch.no_grad():
+            count = self.stage.previews
+            batch = self.feed.fixed(count, self.stage.plan(max(self.seen - 1, 0)).resolution)
+            rngs = sample_rngs(self.options.seed, count, stream="preview")
+            with self.finished_weights(), torch.no_grad(), autocast(self.stage.device, self.precision):
                 write_grid(
                     self.stage.preview(batch, rngs), self.folder / "previews" / f"{self.seen:010d}.png"
                 )

@@ -27,6 +27,7 @@ class UNetSegmenter(LearningStage, Segmenter):
 
     name: ClassVar[str] = "unet"
     averaged: ClassVar[tuple[str, ...]] = ("network",)
+    previews: ClassVar[int] = 4
     config: UNetConfig
 
     def __init__(self, config: UNetConfig, channels: Sequence[str]) -> None:
@@ -69,7 +70,9 @@ class UNetSegmenter(LearningStage, Segmenter):
     @torch.no_grad()
     def segment(self, photos: Tensor, fov: Tensor) -> Tensor:
         """Probabilities (b k h w), 0 outside the fov; photographs larger than ``resolution`` in tiles."""
-        photos, fov = photos.to(self.device), fov.to(self.device)
+        return self._segment(photos.to(self.device), fov.to(self.device), turns=self.config.test_turns)
+
+    def _segment(self, photos: Tensor, fov: Tensor, *, turns: bool) -> Tensor:
         x = _normalised(photos, fov, *photo_statistics(photos, fov))
         multiple = self.network.size_multiple
 
@@ -80,7 +83,7 @@ class UNetSegmenter(LearningStage, Segmenter):
         def tiled(whole: Tensor) -> Tensor:
             return in_tiles(probabilities, whole, self.config.resolution, multiple)
 
-        return (over_turns(tiled, x) if self.config.test_turns else tiled(x)) * fov
+        return (over_turns(tiled, x) if turns else tiled(x)) * fov
 
     def features(self, photos: Tensor) -> list[Tensor]:
         """The encoder's maps, fine ones first; each photograph is normalised over its whole frame."""
@@ -89,7 +92,7 @@ class UNetSegmenter(LearningStage, Segmenter):
 
     def preview(self, batch: Batch, rngs: Sequence[torch.Generator]) -> Tensor:
         """Annotated maps beside those found; the photographs themselves are not shown."""
-        found = self.segment(batch.photos, batch.fov)
+        found = self._segment(batch.photos, batch.fov, turns=False)
         return side_by_side(label_picture(batch.labels), label_picture(found))
 
 
