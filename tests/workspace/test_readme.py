@@ -21,7 +21,7 @@ def test_python_example_runs(number: int, monkeypatch: pytest.MonkeyPatch, tmp_p
     names: dict[str, object] = {}
     exec(compile(BLOCKS[number], f"README.md, example {number}", "exec"), names)  # the README is ours
     if number == 0:
-        assert names["photos"].shape == (4, 3, 256, 256)
+        assert names["photos"].shape == (4, 3, 64, 64)
         assert len(list(Path("runs/mine/synthetic/images").iterdir())) == 8
         assert names["scores"].find("dice", "SYNTH", "vessel") is not None
         assert names["again"].name == "pix2pix"
