@@ -87,7 +87,7 @@ def test_what_is_printed_can_be_asked_for_again() -> None:
 )
 def test_a_mix_is_all_real_and_synthetic_until_it_is_the_share(percent: int, count: int, wanted: int) -> None:
     real, synthetic = eyes(count, "real"), eyes(100, "synthetic")
-    whole = mixed(real, synthetic, percent / 100)
+    whole = mixed(real, synthetic, percent)
     assert ids(whole) == [*ids(real), *ids(synthetic)[:wanted]]
     assert whole.name == "real"
 
@@ -97,7 +97,7 @@ def test_no_mix_has_one_synthetic_pair_too_many(count: int) -> None:
     real, synthetic = eyes(count, "real"), eyes(99 * count, "synthetic")
     found, expected = {}, {}
     for percent in range(1, 100):
-        found[percent] = len(mixed(real, synthetic, percent / 100)) - count
+        found[percent] = len(mixed(real, synthetic, percent)) - count
         expected[percent] = -(
             -count * percent // (100 - percent)
         )  # the least that reaches it, in whole numbers
@@ -105,9 +105,9 @@ def test_no_mix_has_one_synthetic_pair_too_many(count: int) -> None:
 
 
 def test_too_few_synthetic_pairs_are_refused_with_their_numbers() -> None:
-    assert len(mixed(eyes(10), eyes(10), 0.5)) == 20
+    assert len(mixed(eyes(10), eyes(10), 50)) == 20
     with pytest.raises(InvalidValueError, match="10 synthetic pairs beside 10 real ones, and there are 9"):
-        mixed(eyes(10), eyes(9), 0.5)
+        mixed(eyes(10), eyes(9), 50)
 
 
 def test_each_regime_has_its_lessons() -> None:

@@ -114,6 +114,11 @@ class ChannelError(RequestError):
         )
 
 
+_COMMANDS = frozenset({"evaluate", "generate", "pipeline", "train"})
+_SELF_EXPLAINING = frozenset({"data", "retina", "training"})
+"""Owners of settings that neither ``retina show`` nor a command's help lists; their reasons say what to write."""
+
+
 class ConfigError(RequestError):
     """A setting is wrong."""
 
@@ -133,7 +138,9 @@ class InvalidValueError(ConfigError):
 
     def __init__(self, owner: str, key: str, value: object, reason: str) -> None:
         self.owner, self.key, self.value, self.reason = owner, key, value, reason
-        super().__init__(f"{owner}: {key}={value!r} cannot be used: {reason}; see: retina show {owner}")
+        where = f"retina {owner} --help" if owner in _COMMANDS else f"retina show {owner}"
+        see = "" if owner in _SELF_EXPLAINING else f"; see: {where}"
+        super().__init__(f"{owner}: {key}={value!r} cannot be used: {reason}{see}")
 
 
 class UnknownPresetError(ConfigError):

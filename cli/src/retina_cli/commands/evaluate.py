@@ -12,30 +12,26 @@ from retina_cli.listener import ConsoleListener
 from retina_cli.session import Session
 from retina_cli.settings import parse_settings
 
-REGIMES = ("real", "synth")
-"""What a segmenter may be trained on."""
-
-
-def _regimes(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
-    """``real,synth`` as ``("REAL", "SYNTH")``."""
-    words = [word.strip().lower() for word in text.split(",") if word.strip()]
-    for word in words:
-        if word not in REGIMES:
-            raise click.BadParameter(f"{word!r} is not one of {', '.join(REGIMES)}", context, option)
-    return tuple(dict.fromkeys(word.upper() for word in words))
-
 
 @click.command()
 @click.option(
-    "--synthetic", required=True, metavar="DIR", type=click.Path(path_type=Path), help="A synthetic set."
+    "--synthetic",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A synthetic set; --regime real needs none.",
 )
 @options.data
 @options.reader
 @click.option("--evaluator", "evaluators", multiple=True, required=True, metavar="NAME", help="Repeatable.")
 @options.out("A folder for each evaluator is made in it.")
 @click.option(
-    "--regime", "regimes", callback=_regimes, default="real,synth", show_default=True, help="What to compare."
+    "--regime",
+    "regimes",
+    default="real,synth",
+    show_default=True,
+    help="What to train on, with commas between: real, synth, mix:P (P % synthetic), finetune.",
 )
+@click.option("--seeds", type=click.IntRange(min=1), help="Trainings of each regime.  [default: 3; quick: 1]")
 @options.preset
 @options.settings
 @options.seed
@@ -44,12 +40,13 @@ def _regimes(context: click.Context, option: click.Parameter, text: str) -> tupl
 @click.pass_obj
 def evaluate(
     session: Session,
-    synthetic: Path,
+    synthetic: Path | None,
     data: str,
     reader: str | None,
     evaluators: tuple[str, ...],
     out: Path,
-    regimes: tuple[str, ...],
+    regimes: str,
+    seeds: int | None,
     preset: str,
     settings: tuple[str, ...],
     seed: int,
@@ -70,7 +67,9 @@ def evaluate(
 
     from retina_core import evaluate as evaluate_pairs
     from retina_core import open_dataset
+    from retina_core.evaluation.regimes import parse_regimes
 
+    trained_on = parse_regimes(regimes)
     dataset = open_dataset(data, reader=reader, registry=session.registry, config=config)
     split = dataset.split(seed, config.test_share)
     with ConsoleListener() as listener:
@@ -83,7 +82,8 @@ def evaluate(
                 out / spec.name,
                 preset=preset,
                 settings=chosen.get(spec.name),
-                regimes=regimes,
+                regimes=trained_on,
+                seeds=seeds,
                 options=told,
                 registry=session.registry,
             )

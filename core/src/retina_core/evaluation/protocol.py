@@ -43,6 +43,8 @@ class UtilityEvaluator(Evaluator):
             LeakError: a test photograph had a part in the synthetic pairs.
         """
         refuse_leak(synthetic, real_test)
+        for regime in context.regimes:  # what cannot be trained is refused before anything is
+            lessons_for(regime, real_train, synthetic, 1)
         channels = _shared_channels(synthetic, real_train)
         config = self._config(context)
         results: list[ChannelResult] = []

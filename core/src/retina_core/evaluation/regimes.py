@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 
@@ -46,20 +45,17 @@ def lessons_for(regime: str, real: Dataset, synthetic: Dataset | None, seen_imag
         return [Lesson(synthetic)]
     if regime == "FINETUNE":
         return [Lesson(synthetic), Lesson(real, start=seen_images // 2)]
-    share = int(regime.removeprefix("MIX(").rstrip(")")) / 100
-    return [Lesson(mixed(real, synthetic, share))]
+    return [Lesson(mixed(real, synthetic, int(regime.removeprefix("MIX(").rstrip(")"))))]
 
 
-def mixed(real: Dataset, synthetic: Dataset, share: float) -> Dataset:
-    """All real samples, and synthetic ones until they are ``share`` of the whole.
+def mixed(real: Dataset, synthetic: Dataset, percent: int) -> Dataset:
+    """All real samples, and synthetic ones until they are ``percent`` of the whole.
 
     Raises:
         InvalidValueError: there are too few synthetic pairs.
     """
-    wanted = math.ceil(len(real.samples) * share / (1 - share))
+    wanted = -(-len(real.samples) * percent // (100 - percent))  # rounded up
     if wanted > len(synthetic.samples):
         reason = f"it needs {wanted} synthetic pairs beside {len(real.samples)} real ones, and there are "
-        raise InvalidValueError(
-            "evaluate", "regime", f"MIX({share:.0%})", f"{reason}{len(synthetic.samples)}"
-        )
+        raise InvalidValueError("evaluate", "regime", f"MIX({percent})", f"{reason}{len(synthetic.samples)}")
     return real.with_samples([*real.samples, *synthetic.samples[:wanted]])
