@@ -9,7 +9,7 @@ from retina_core.data.sample import Dataset
 from retina_core.errors import InvalidValueError
 from retina_core.training.fit import Lesson
 
-_MIX = re.compile(r"mix[:(](\d{1,2})\)?")
+_MIX = re.compile(r"mix:(\d{1,2})|mix\((\d{1,2})\)")
 
 
 def parse_regimes(text: str) -> tuple[str, ...]:
@@ -24,8 +24,8 @@ def parse_regimes(text: str) -> tuple[str, ...]:
 def _parse(word: str) -> str:
     if word in ("real", "synth", "finetune"):
         return word.upper()
-    if (match := _MIX.fullmatch(word)) and 0 < int(match[1]) < 100:
-        return f"MIX({int(match[1])})"
+    if (match := _MIX.fullmatch(word)) and (percent := int(match[1] or match[2])) > 0:
+        return f"MIX({percent})"
     raise InvalidValueError("evaluate", "regime", word, "choose from real, synth, mix:1 to mix:99, finetune")
 
 
