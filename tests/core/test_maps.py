@@ -163,3 +163,19 @@ def test_specks_may_be_larger_in_one_channel_than_in_another():
     dot[:, :, 4:6, 4:6] = 1
     labels = finish(dot, 16, torch.ones(1, 1, 16, 16), (0.5, 0.5), (3, 5))
     assert labels.sum(dim=(0, 2, 3)).tolist() == [4, 0]
+
+
+def test_thinning_parts_no_line_and_leaves_no_line_out():
+    soft = np.zeros((30, 60), np.float32)
+    soft[10:15, 5:55] = soft[5:25, 28:33] = 1  # a cross of lines five pixels wide
+    marked = mark(soft, np.ones((30, 60), bool), 0.5, peel_px=1)
+    assert ndimage.label(marked, np.ones((3, 3)))[1] == 1
+    assert marked[:, 10].sum() == 3
+    assert mark(soft, np.ones((30, 60), bool), 0.5, peel_px=5)[:, 10].sum() == 1
+
+
+def test_one_channel_may_be_thinned_and_another_not():
+    soft = torch.zeros(1, 2, 24, 24)
+    soft[:, :, 8:13, 2:22] = 1
+    labels = finish(soft, 24, torch.ones(1, 1, 24, 24), (0.5, 0.5), peel_px=(1, 0))
+    assert labels[0, :, :, 12].sum(1).tolist() == [3, 5]

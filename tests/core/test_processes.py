@@ -14,7 +14,7 @@ from retina_core.errors import InvalidValueError
 from retina_core.training.processes import Processes
 
 STEP = '''
-import importlib.util, sys
+import importlib.util, os, sys
 from pathlib import Path
 
 import torch
@@ -88,6 +88,8 @@ except InvalidValueError as error:
     (out / f"refused{{processes.rank}}.txt").write_text(str(error))
 processes.wait()
 torch.distributed.destroy_process_group()
+# All is done and written; one interpreter in ten aborts while torch's threads are torn down on a busy machine.
+os._exit(0)
 """
 )
 

@@ -16,12 +16,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from retina_core.channels import TREES
 from retina_core.errors import ChannelError, InvalidValueError
 from retina_core.formats.lock import sole_use
 from retina_core.formats.sample_set import SampleSetWriter, SyntheticSample
 from retina_core.formats.stage_card import StageCard, read_card, read_seen
 from retina_core.formats.stage_folder import load_stage
-from retina_core.maps import WEAK, finish
+from retina_core.maps import PEEL_PX, WEAK, finish
 from retina_core.randomness import sample_rng
 from retina_core.registry import Registry
 from retina_core.roles import ImageTranslator, LabelGenerator
@@ -78,7 +79,9 @@ class Painter:
         specks = [
             round(priors.speck_shares.get(channel, 0.0) * size * size) for channel in self.generator.channels
         ]
-        return finish(soft.cpu(), size, fov, thresholds, specks, weak=WEAK)
+        peel = round(PEEL_PX * size / soft.shape[-1])
+        peels = [peel if channel in TREES else 0 for channel in self.generator.channels]
+        return finish(soft.cpu(), size, fov, thresholds, specks, weak=WEAK, peel_px=peels)
 
 
 def generate(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from retina_core.maps import match_marks
+from retina_core.channels import TREES
+from retina_core.maps import PEEL_PX, match_marks
 from retina_core.randomness import sample_rngs
 from retina_core.specs import Role
 from retina_core.stages import Batch, Stage
@@ -45,7 +46,12 @@ class LabelGenerator(Stage, ABC):
         maps = torch.cat([self.sample(rngs[i : i + 16]) for i in range(0, len(rngs), 16)]).cpu()  # b k h w
         fov = self._calibration_fov(maps)
         self.priors.thresholds = {
-            channel: match_marks(maps[:, i].numpy(), fov.numpy(), self.priors.shares[channel])
+            channel: match_marks(
+                maps[:, i].numpy(),
+                fov.numpy(),
+                self.priors.shares[channel],
+                peel_px=PEEL_PX if channel in TREES else 0,
+            )
             for i, channel in enumerate(self.channels)
         }
 

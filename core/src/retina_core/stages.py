@@ -144,6 +144,8 @@ class LearningStage(Stage):
     """Networks that are used through the average of their weights (the generator of a GAN)."""
     reads_photos: ClassVar[bool] = True
     """Whether training needs photographs, or label maps alone."""
+    masks_absent: ClassVar[bool] = False
+    """Whether the step leaves out channels that a sample was not annotated for (``Batch.present``)."""
     previews: ClassVar[int] = 16
     """Samples in a preview."""
     label_form: ClassVar[Literal["soft", "binary"]] = "soft"

@@ -29,9 +29,6 @@ METRICS = (
 )  # fmt: skip
 """The scores, all better when higher; ``recall`` and ``sensitivity`` are two words for one number."""
 
-TREES = frozenset({"vessel", "artery", "vein"})
-"""Channels that have a centreline, for which clDice means something."""
-
 
 @dataclass(frozen=True)
 class Confusion:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
+from retina_core.channels import TREES
 from retina_core.config import LearningConfig, Precision
 from retina_core.data.sample import Dataset, Sample
 from retina_core.errors import LeakError
 from retina_core.evaluation.context import EvaluationContext
-from retina_core.evaluation.metrics import TREES, count_eye, count_mask
+from retina_core.evaluation.metrics import count_eye, count_mask
 from retina_core.evaluation.ranking import Ranking
 from retina_core.evaluation.regimes import lessons_for
 from retina_core.evaluation.results import ChannelResult, collect, write_csv

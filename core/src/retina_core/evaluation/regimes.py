@@ -18,7 +18,7 @@ def parse_regimes(text: str) -> tuple[str, ...]:
     Raises:
         InvalidValueError: a word is no regime.
     """
-    return tuple(_parse(word.strip().lower()) for word in text.split(","))
+    return tuple(dict.fromkeys(_parse(word.strip().lower()) for word in text.split(",")))
 
 
 def _parse(word: str) -> str:

@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 class StageCard(BaseModel):
     """What a stage folder says of itself."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False)
 
     schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
     role: Role
@@ -58,11 +58,15 @@ def read_card(folder: Path) -> StageCard:
     """
     try:
         raw = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        card = StageCard.model_validate(raw)
     except FileNotFoundError:
         raise StageFolderError(folder, f"there is no {CARD}, so it holds no trained stage") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StageFolderError(folder, f"{CARD} cannot be read ({error})") from None
+    schema = raw.get("schema") if isinstance(raw, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise StageFolderError(folder, f"a later retina wrote it (schema {schema}); upgrade retina")
+    try:
+        card = StageCard.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -84,6 +88,8 @@ def _check_card(folder: Path, card: StageCard) -> None:
     for name in (card.name, card.plugin, *card.channels, *card.files):
         if not _NAME.fullmatch(name) or name.startswith("."):
             raise StageFolderError(folder, f"{CARD}: {name!r} is no name")
+    if missing := {MODEL, PRIORS} - set(card.files):
+        raise StageFolderError(folder, f"{CARD}: files: {', '.join(sorted(missing))} is not in it")
 
 
 def check_files(folder: Path, card: StageCard) -> None:
@@ -124,5 +130,5 @@ def read_seen(folder: Path) -> frozenset[str]:
     try:
         raw = json.loads((folder / SEEN).read_text(encoding="utf-8"))
         return frozenset(str(value) for value in raw["fingerprints"])
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise StageFolderError(folder, f"{SEEN} cannot be read ({error})") from None

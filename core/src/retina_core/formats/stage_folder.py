@@ -169,13 +169,15 @@ def adopt_weights(stage: Stage, folder: Path) -> list[str]:
         )
     check_files(folder, card)
     weights = _load_tensors(folder, MODEL)
-    fresh = []
-    with torch.no_grad():
-        for key, value in _weights_of(stage).items():
-            if key in weights and weights[key].shape == value.shape:
-                value.copy_(weights[key])
-            else:
-                fresh.append(key)
-    if len(fresh) == len(_weights_of(stage)):
+    mine = _weights_of(stage)
+    fitting = {key for key, value in mine.items() if key in weights and weights[key].shape == value.shape}
+    # Counters of batch normalisation are single numbers that always fit.
+    if not any(mine[key].ndim for key in fitting):
         raise StageFolderError(folder, f"no weight of it fits this {stage.name}")
-    return fresh
+    for key in fitting:
+        if weights[key].is_floating_point() and not bool(torch.isfinite(weights[key]).all()):
+            raise StageFolderError(folder, f"{key} holds values that are not finite")
+    with torch.no_grad():
+        for key in fitting:
+            mine[key].copy_(weights[key])
+    return [key for key in mine if key not in fitting]

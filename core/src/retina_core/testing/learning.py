@@ -226,6 +226,7 @@ contract = module.{kind}()
 contract.train(out / "stage", Registry.discover(), images=16)
 Path(out / f"rank{{os.environ['RANK']}}.txt").write_text(kept[0])
 torch.distributed.destroy_process_group()
+os._exit(0)  # gloo's threads now and then abort an interpreter that ends by itself
 """
 
 

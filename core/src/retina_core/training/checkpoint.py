@@ -88,7 +88,7 @@ class Checkpoints:
             raw = json.loads((self.folder / "latest.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StageFolderError(self.folder, f"latest.json cannot be read ({error})") from None
         name = str(raw.get("folder", "")) if isinstance(raw, dict) else ""
         if not name.isdigit():

@@ -44,7 +44,10 @@ class Feed:
         self._levels = [self._binary_levels(course.samples) for course in self._courses]
 
     def indices(self, seen_images: int, count: int) -> tuple[int, list[int]]:
-        """The course at this point, and the samples that the next ``count`` images are."""
+        """The course at this point, and the samples that the next ``count`` images are.
+
+        A course begins with the first batch that starts at or after its image.
+        """
         which = max(i for i, course in enumerate(self._courses) if course.start <= max(seen_images, 0))
         size = len(self._courses[which].samples)
         found = []

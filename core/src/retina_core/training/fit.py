@@ -108,6 +108,24 @@ class _Job:
             raise DatasetError(
                 self.lessons[0].dataset.name, ["no label channel is annotated in every sample"]
             )
+        kind = self.registry.stage_class(self.spec)
+        if not getattr(kind, "masks_absent", True):
+            self._refuse_absent()
+
+    def _refuse_absent(self) -> None:
+        """An absent channel is never trained on as if it were empty."""
+        for lesson in self.lessons:
+            absent = {
+                channel: sum(channel not in sample.labels for sample in lesson.dataset.samples)
+                for channel in self.channels
+            }
+            if problems := [
+                f"{count} samples are not annotated for {channel}, which {self.spec.name} would learn as empty; "
+                "leave the channel or the samples out"
+                for channel, count in absent.items()
+                if count
+            ]:
+                raise DatasetError(lesson.dataset.name, problems)
 
     @property
     def request(self) -> str:

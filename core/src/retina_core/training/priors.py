@@ -21,15 +21,16 @@ SPECK_LOSS = 0.005
 def priors_of(samples: PreparedSamples, channels: Sequence[str]) -> Priors:
     """Fields of view, shares of channels and of grades, and sizes of specks in a training set."""
     every = max(1, len(samples) // MAX_FOVS)
-    inside, covered = 0.0, np.zeros(len(channels))
+    inside, covered = np.zeros(len(channels)), np.zeros(len(channels))
     for i in range(len(samples)):
         fov = np.array(samples.fov[i, 0]) > 127
-        inside += float(fov.sum())
-        covered += np.array(samples.labels[i])[:, fov].sum(1) / 255
+        present = np.array(samples.present[i])
+        inside += present * float(fov.sum())
+        covered += present * np.array(samples.labels[i])[:, fov].sum(1) / 255
     grades = [int(grade) for grade in np.array(samples.grades) if grade >= 0]
     return Priors(
         fovs=torch.from_numpy(np.array(samples.fov[::every][:MAX_FOVS])),
-        shares={channel: float(covered[i] / max(inside, 1)) for i, channel in enumerate(channels)},
+        shares={channel: float(covered[i] / max(inside[i], 1)) for i, channel in enumerate(channels)},
         speck_shares={channel: _speck_share(samples, i) for i, channel in enumerate(channels)},
         grade_shares={grade: grades.count(grade) / len(grades) for grade in sorted(set(grades))},
     )

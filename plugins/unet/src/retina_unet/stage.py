@@ -27,6 +27,7 @@ class UNetSegmenter(LearningStage, Segmenter):
 
     name: ClassVar[str] = "unet"
     averaged: ClassVar[tuple[str, ...]] = ("network",)
+    masks_absent: ClassVar[bool] = True
     previews: ClassVar[int] = 4
     config: UNetConfig
 
