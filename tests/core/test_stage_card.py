@@ -192,7 +192,7 @@ def test_a_card_of_a_later_retina_is_refused(folder: Path) -> None:
 
 def test_a_card_of_another_schema_is_refused(folder: Path) -> None:
     edit(folder, schema=2)
-    assert refusal(folder).startswith("config.json: schema:")
+    assert refusal(folder).startswith("a later retina wrote it (schema 2)")
 
 
 def test_what_a_later_minor_version_adds_is_passed_over(folder: Path) -> None:
