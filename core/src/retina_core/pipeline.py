@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
@@ -157,13 +158,13 @@ class _Run:
         """Each step in turn; finished ones find their result and return at once."""
         plan = self.plan
         write_json(self.folder / "data.json", _data_facts(plan.split))
-        self._step("labels", lambda: self._fit("labels"))
-        self._step("translator", lambda: self._fit("translator"))
+        self._step("labels", partial(self._fit, "labels"))
+        self._step("translator", partial(self._fit, "translator"))
         self._step("synthetic", self._generate)
         for name in plan.request.evaluators:
-            self._step(f"evaluation/{name}", lambda name=name: self._evaluate(name))  # type: ignore[misc]
+            self._step(f"evaluation/{name}", partial(self._evaluate, name))
         if "likeness" not in plan.request.evaluators:
-            self._step("evaluation/likeness", lambda: self._evaluate("likeness"))
+            self._step("evaluation/likeness", partial(self._evaluate, "likeness"))
 
     def _fit(self, prefix: str) -> None:
         plan = self.plan
