@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 PACKAGES = (
     *("retina-core", "retina-cli", "torch", "kornia", "numpy", "Pillow", "pydantic", "pluggy", "safetensors"),
-    *("scikit-image", "torchmetrics", "einops", "click", "rich", "jinja2", "matplotlib", "tensorboard"),
+    *("scikit-image", "einops", "click", "rich", "jinja2", "matplotlib", "tensorboard"),
 )
 NATIVE_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 """Flags of ``/proc/cpuinfo`` of processors that multiply bf16 (x86, x86 tiles, ARM), as ``auto`` asks torch for."""
