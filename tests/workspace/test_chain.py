@@ -198,3 +198,25 @@ def test_a_stage_loads_from_its_folder_alone(chain: Any, tmp_path: Path) -> None
     )
     stage = load_stage(tmp_path / "elsewhere", device="cpu")
     assert (stage.name, stage.channels, stage.resolution) == ("pix2pix", ("cell",), 32)
+
+
+def test_a_generator_that_draws_nothing_is_said(chain: Any, tmp_path: Path) -> None:
+    class Told:
+        lines: list[str] = []
+
+        def say(self, line: str) -> None:
+            self.lines.append(line)
+
+        def progress(self, progress: Any) -> None:
+            pass
+
+    blank = tmp_path / "labels"
+    shutil.copytree(chain.run / "labels", blank)
+    card = json.loads((blank / "config.json").read_text())
+    card["thresholds"] = {"cell": 1.0}
+    (blank / "config.json").write_text(json.dumps(card))
+    told = Told()
+    generate(
+        blank, chain.run / "translator", count=2, out=tmp_path / "s", options=replace(CPU, listener=told)
+    )
+    assert any("marked no pixel of cell" in line for line in told.lines)

@@ -147,12 +147,18 @@ def _write_all(
     registry: Registry,
 ) -> None:
     begun, missing = time.monotonic(), [i for i in indices if i not in writer.rows]
+    blank = set(painter.generator.channels) if len(missing) == len(indices) else set()
     for done, sample in enumerate(_samples(painter, cards, missing), start=1):
         row = writer.write(sample)
+        blank -= {channel for channel, label in sample.labels.items() if label.any()}
         registry.announce("retina_sample_written", folder=writer.folder, row=row)
         rate = done / max(time.monotonic() - begun, 1e-9)
         left = (len(missing) - done) / rate
         options.listener.progress(Progress("pairs", len(writer.rows), len(indices), "pairs", rate, left, {}))
+    for channel in sorted(blank):
+        options.listener.say(
+            f"pairs: {painter.generator.name} marked no pixel of {channel} in any map; train it longer"
+        )
 
 
 def _samples(
