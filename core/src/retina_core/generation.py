@@ -117,17 +117,7 @@ def generate(
         raise InvalidValueError(
             "generate", "count" if count < 1 else "shard", (count, shard), "nothing to draw"
         )
-    painter = Painter(
-        cast(
-            LabelGenerator,
-            load_stage(folders[0], role="label-generator", registry=registry, device=options.device),
-        ),
-        cast(
-            ImageTranslator,
-            load_stage(folders[1], role="image-translator", registry=registry, device=options.device),
-        ),
-        seed,
-    )
+    painter = _load_painter(folders, seed, options.device, registry)
     cards = (read_card(folders[0]), read_card(folders[1]))
     with sole_use(out):
         writer = SampleSetWriter(out, _request(cards, count, seed, shard))
@@ -136,6 +126,12 @@ def generate(
             seen = sorted(read_seen(folders[0]) | read_seen(folders[1]))
             writer.finish(seen, synthetic_card(cards, len(writer.rows), seed))
     return out
+
+
+def _load_painter(folders: tuple[Path, Path], seed: int, device: str, registry: Registry) -> Painter:
+    generator = load_stage(folders[0], role="label-generator", registry=registry, device=device)
+    translator = load_stage(folders[1], role="image-translator", registry=registry, device=device)
+    return Painter(cast(LabelGenerator, generator), cast(ImageTranslator, translator), seed)
 
 
 def _write_all(
