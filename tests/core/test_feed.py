@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from retina_core.data.pictures import ArrayPicture
 from retina_core.data.prepare import PreparedSamples, prepare
 from retina_core.data.sample import Dataset, Sample
 from retina_core.stages import Batch, Phase
 from retina_core.testing import tiny_eyes
-from retina_core.testing.eyes import MemoryPicture
 from retina_core.training.feed import Course, Feed, photo_statistics
 from retina_core.training.processes import Processes
 
@@ -195,8 +195,8 @@ def thin_eyes(count: int = 6, side: int = 192) -> Dataset:
             Sample(
                 id=str(index),
                 patient=str(index),
-                photo=MemoryPicture(f"p{index}", np.full((side, side, 3), 90 + index, np.uint8)),
-                labels={"vessel": MemoryPicture(f"v{index}", lines.astype(np.uint8) * 255)},
+                photo=ArrayPicture.of(f"p{index}", np.full((side, side, 3), 90 + index, np.uint8)),
+                labels={"vessel": ArrayPicture.of(f"v{index}", lines.astype(np.uint8) * 255)},
             )
         )
     return Dataset("thin", "memory", None, tuple(samples), ("vessel",))
@@ -216,7 +216,7 @@ def test_binary_labels_keep_the_share_of_thin_lines(tmp_path: Path) -> None:
 
 def test_binary_levels_are_each_channels_own(tmp_path: Path) -> None:
     eyes = thin_eyes()
-    discs = [MemoryPicture(f"d{s.id}", (np.hypot(*(np.mgrid[:192, :192] - 90)) < 30) * np.uint8(255))
+    discs = [ArrayPicture.of(f"d{s.id}", (np.hypot(*(np.mgrid[:192, :192] - 90)) < 30) * np.uint8(255))
              for s in eyes.samples]  # fmt: skip
     samples = [replace(s, labels={**s.labels, "optic_disc": d}) for s, d in zip(eyes, discs, strict=True)]
     both = replace(eyes, samples=tuple(samples), channels=("vessel", "optic_disc"))

@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retina_core.data.pictures import ArrayPicture
 from retina_core.data.sample import Dataset, Sample
-
-
-@dataclass(frozen=True)
-class MemoryPicture:
-    """A picture that is already decoded."""
-
-    name: str
-    pixels: NDArray[np.uint8]
-
-    def size(self) -> tuple[int, int]:
-        """Width and height, px."""
-        return self.pixels.shape[1], self.pixels.shape[0]
-
-    def read(self) -> NDArray[np.uint8]:
-        """The pixels."""
-        return self.pixels
 
 
 def tiny_eyes(count: int = 6, image_px: int = 40, channels: Sequence[str] = ("vessel",)) -> Dataset:
@@ -43,14 +26,14 @@ def _tiny_eye(index: int, side: int, channels: tuple[str, ...]) -> Sample:
         centre = side * (0.3 + 0.4 * rng.random())
         across = columns if (index + place) % 2 else rows
         bar = (abs(across - centre) < side / 16 + place) & fov
-        labels[channel] = MemoryPicture(f"{channel}/{index}", (bar * 255).astype(np.uint8))
+        labels[channel] = ArrayPicture.of(f"{channel}/{index}", (bar * 255).astype(np.uint8))
         photo[bar] *= 0.5 + 0.1 * place
     picture = (photo.clip(0, 255) * fov[:, :, None]).astype(np.uint8)
     return Sample(
         id=f"eye{index}",
         patient=f"patient{index}",
-        photo=MemoryPicture(f"photo/{index}", picture),
+        photo=ArrayPicture.of(f"photo/{index}", picture),
         labels=labels,
-        fov=MemoryPicture(f"fov/{index}", (fov * 255).astype(np.uint8)),
+        fov=ArrayPicture.of(f"fov/{index}", (fov * 255).astype(np.uint8)),
         fov_rule="given",
     )
