@@ -197,13 +197,3 @@ class LearningStage(Stage):
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         """Take back what ``extra_state`` gave."""
-
-
-def fused_adam(
-    network: nn.Module, learning_rate: float, betas: tuple[float, float], weight_decay: float = 0.0
-) -> torch.optim.Optimizer:
-    """Adam (AdamW where there is weight decay), fused: one pass over the weights instead of seven."""
-    kind = torch.optim.AdamW if weight_decay else torch.optim.Adam
-    device = next(network.parameters()).device.type
-    fused = device in {"cpu", "cuda", "mps"}
-    return kind(network.parameters(), lr=learning_rate, betas=betas, weight_decay=weight_decay, fused=fused)
