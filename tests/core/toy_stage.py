@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from retina_core.config import LearningConfig, setting
+from retina_core.optimizers import fused_adam
 from retina_core.roles import LabelGenerator
-from retina_core.stages import LearningStage, Phase, fused_adam
+from retina_core.stages import LearningStage, Phase
 from retina_core.training.previews import label_picture
 
 

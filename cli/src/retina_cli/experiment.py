@@ -20,6 +20,7 @@ What the command line says goes before what the file says.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from typing import Any
 from retina_cli.settings import Settings
 from retina_core.errors import PathError, UnknownKeyError
 
+MOST_BYTES = 2**20
+"""What is read of a file."""
 NAMED = {"labels": "stage", "translator": "stage", "data": "path"}
 """Tables that say what they are about, and the key that they say it with; the rest of the table are settings."""
 OPTIONS: dict[str, type | tuple[type, ...]] = {
@@ -69,13 +72,18 @@ def read_experiment(path: Path) -> Experiment:
         PathError: it cannot be read, is not TOML, or an option holds something else than it should.
         UnknownKeyError: an option is unknown; names the nearest right one.
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for without end
+        raise PathError(path, "is no file", "name a TOML file")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise PathError(path, "is larger than 1 MiB", "name a TOML file")
+        return _experiment(path, tomllib.loads(content.decode("utf-8-sig")))
     except OSError as error:
         raise PathError(path, error.strerror or str(error), "name a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, UnicodeDecodeError, thousands of digits
         raise PathError(path, f"is not TOML: {error}", "mend it and run again") from None
-    return _experiment(path, content)
 
 
 def _experiment(path: Path, content: Mapping[str, Any]) -> Experiment:
@@ -88,7 +96,7 @@ def _experiment(path: Path, content: Mapping[str, Any]) -> Experiment:
         if key not in OPTIONS:
             raise UnknownKeyError(str(path), key, OPTIONS)
         if not isinstance(value, OPTIONS[key]) or isinstance(value, bool):
-            raise PathError(path, f"{key} = {value!r} is not {_described(key)}", "mend it and run again")
+            raise PathError(path, f"{key} = {value!r:.200} is not {_described(key)}", "mend it and run again")
     for key in REPEATED:
         if isinstance(options.get(key), str):
             options[key] = [options[key]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, cast
@@ -11,10 +13,11 @@ import click
 
 from retina_cli.session import Session
 from retina_core.errors import BrokenPluginError, RetinaError, nearest
+from retina_core.interruption import Terminated, termination_raises
 from retina_core.specs import CommandSpec
 
-INTERRUPTED = 130
-"""Exit status of a process that SIGINT ended, by the shell's custom (128 + 2)."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit statuses of a process that SIGINT or SIGTERM ended, by the shell's custom (128 + 2, 128 + 15)."""
 
 
 class Entry(NamedTuple):
@@ -76,15 +79,17 @@ class RetinaGroup(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
-            status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            with termination_raises():
+                status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except RetinaError as error:
             _end(f"Error: {error}", error.exit_status)
         except click.exceptions.NoArgsIsHelpError as error:
             _end(error.format_message(), error.exit_code)
         except click.ClickException as error:
             _end(f"Error: {_sentence(error)}", error.exit_code)
-        except click.Abort:
-            _end("Interrupted; the same command continues where this one stopped.", INTERRUPTED)
+        except click.Abort as error:
+            words = sys.argv[1:] if args is None else list(args)
+            _end(_how_to_go_on(words), TERMINATED if isinstance(error.__cause__, Terminated) else INTERRUPTED)
         sys.exit(status)
 
     def invoke(self, ctx: click.Context) -> None:
@@ -112,6 +117,12 @@ def _sentence(error: click.ClickException) -> str:
     said = error.format_message().strip().rstrip(".")
     said = said[:1].lower() + said[1:]
     return f"{said}; see: {context.command_path} --help" if context else said
+
+
+def _how_to_go_on(words: Sequence[str]) -> str:
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return "Interrupted; start torchrun the same way to go on."
+    return f"Interrupted; the same command continues where this one stopped: {shlex.join(['retina', *words])}"
 
 
 def _end(line: str, status: int) -> NoReturn:

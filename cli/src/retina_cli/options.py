@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -112,7 +113,7 @@ def init_folder(init: str | None) -> Path | None:
             "this stage ships no starter; write none or a folder", context, param_hint="--init"
         )
     folder = Path(str(init))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
         raise PathError(folder, "no such folder", "write --init none, or the folder of a trained stage")
     return folder
 

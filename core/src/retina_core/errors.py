@@ -33,11 +33,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from retina_core.names import shown
+
 
 class RetinaError(Exception):
     """The root: anything that a user, rather than a bug, can cause."""
 
     exit_status = 1
+
+    def __init__(self, sentence: str = "") -> None:
+        # A file's name or content must not steer the terminal that it is shown on.
+        super().__init__("\n".join(map(shown, sentence.split("\n"))))
 
 
 class RequestError(RetinaError):
@@ -140,7 +146,7 @@ class InvalidValueError(ConfigError):
         self.owner, self.key, self.value, self.reason = owner, key, value, reason
         where = f"retina {owner} --help" if owner in _COMMANDS else f"retina show {owner}"
         see = "" if owner in _SELF_EXPLAINING else f"; see: {where}"
-        super().__init__(f"{owner}: {key}={value!r} cannot be used: {reason}{see}")
+        super().__init__(f"{owner}: {key}={value!r:.200} cannot be used: {reason}{see}")
 
 
 class UnknownPresetError(ConfigError):
@@ -162,7 +168,7 @@ class PathError(DataError):
     """A path is not there, or is not what it should be."""
 
     def __init__(self, path: Path | str, reason: str, advice: str) -> None:
-        self.path, self.reason = Path(path), reason
+        self.path, self.reason, self.advice = Path(path), reason, advice
         super().__init__(f"{path}: {reason}; {advice}")
 
 

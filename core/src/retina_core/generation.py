@@ -18,10 +18,12 @@ from torch import Tensor
 
 from retina_core.channels import TREES
 from retina_core.errors import ChannelError, InvalidValueError
+from retina_core.fast_mode import Mode, choose_mode, fast, make_ready
 from retina_core.formats.lock import sole_use
 from retina_core.formats.sample_set import SampleSetWriter, SyntheticSample
 from retina_core.formats.stage_card import StageCard, read_card, read_seen
 from retina_core.formats.stage_folder import load_stage
+from retina_core.interruption import stop_requests
 from retina_core.maps import PEEL_PX, WEAK, finish
 from retina_core.randomness import sample_rng
 from retina_core.registry import Registry
@@ -41,6 +43,8 @@ class Painter:
     generator: LabelGenerator
     translator: ImageTranslator
     seed: int
+    mode: Mode = "fp32"
+    """How the translator works. Maps are always drawn in float32: they cost little, and a pixel is set or not."""
 
     def __post_init__(self) -> None:
         missing = set(self.translator.channels) - set(self.generator.channels)
@@ -59,7 +63,9 @@ class Painter:
         soft = self.generator.sample(self._rngs("labels", padded))  # b k h' w'
         labels = self._finish(soft, fov)  # b k h w
         wanted = [self.generator.channels.index(channel) for channel in self.translator.channels]
-        photos = self.translator.translate(labels[:, wanted], fov, rngs=self._rngs("photo", padded)).cpu()
+        with fast(self.translator, self.mode):
+            photos = self.translator.translate(labels[:, wanted], fov, rngs=self._rngs("photo", padded))
+        photos = photos.float().cpu()  # b c h w
         count = len(indices)
         return (photos * fov)[:count], labels[:count], fov[:count]
 
@@ -110,6 +116,8 @@ def generate(
 
     Raises:
         StageFolderError, ChannelError, SampleSetError: before any work.
+        StorageError: the disk is full, or ``out`` cannot be written.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM, once the pair at hand was written.
     """
     registry, options = registry or Registry.discover(), options or FitOptions()
     folders, out = (Path(labels), Path(translator)), Path(out)
@@ -117,7 +125,7 @@ def generate(
         raise InvalidValueError(
             "generate", "count" if count < 1 else "shard", (count, shard), "nothing to draw"
         )
-    painter = _load_painter(folders, seed, options.device, registry)
+    painter = _load_painter(folders, seed, count, options, registry)
     cards = (read_card(folders[0]), read_card(folders[1]))
     with sole_use(out):
         writer = SampleSetWriter(out, _request(cards, count, seed, shard))
@@ -128,10 +136,15 @@ def generate(
     return out
 
 
-def _load_painter(folders: tuple[Path, Path], seed: int, device: str, registry: Registry) -> Painter:
+def _load_painter(
+    folders: tuple[Path, Path], seed: int, count: int, options: FitOptions, registry: Registry
+) -> Painter:
+    device = options.device
     generator = load_stage(folders[0], role="label-generator", registry=registry, device=device)
     translator = load_stage(folders[1], role="image-translator", registry=registry, device=device)
-    return Painter(cast(LabelGenerator, generator), cast(ImageTranslator, translator), seed)
+    mode = choose_mode(options.precision, translator.device, count, translator.resolution)
+    make_ready(translator, mode)
+    return Painter(cast(LabelGenerator, generator), cast(ImageTranslator, translator), seed, mode)
 
 
 def _write_all(
@@ -144,13 +157,16 @@ def _write_all(
 ) -> None:
     begun, missing = time.monotonic(), [i for i in indices if i not in writer.rows]
     blank = set(painter.generator.channels) if len(missing) == len(indices) else set()
-    for done, sample in enumerate(_samples(painter, cards, missing), start=1):
-        row = writer.write(sample)
-        blank -= {channel for channel, label in sample.labels.items() if label.any()}
-        registry.announce("retina_sample_written", folder=writer.folder, row=row)
-        rate = done / max(time.monotonic() - begun, 1e-9)
-        left = (len(missing) - done) / rate
-        options.listener.progress(Progress("pairs", len(writer.rows), len(indices), "pairs", rate, left, {}))
+    with stop_requests() as stop:
+        for done, sample in enumerate(_samples(painter, cards, missing), start=1):
+            row = writer.write(sample)
+            blank -= {channel for channel, label in sample.labels.items() if label.any()}
+            registry.announce("retina_sample_written", folder=writer.folder, row=row)
+            rate = done / max(time.monotonic() - begun, 1e-9)
+            left = (len(missing) - done) / rate
+            told = Progress("pairs", len(writer.rows), len(indices), "pairs", rate, left, {})
+            options.listener.progress(told)
+            stop.obey()
     for channel in sorted(blank):
         options.listener.say(
             f"pairs: {painter.generator.name} marked no pixel of {channel} in any map; train it longer"

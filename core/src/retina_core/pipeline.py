@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib import metadata
@@ -19,12 +19,15 @@ from retina_core.config import DataConfig, StageConfig
 from retina_core.data.opening import open_dataset
 from retina_core.data.sample import Dataset, Sample, Split
 from retina_core.devices import resolve_device, resolve_precision
-from retina_core.errors import InvalidValueError, PathError, RunFolderError
+from retina_core.errors import InvalidValueError, PathError
 from retina_core.evaluation.running import evaluate
 from retina_core.formats.atomic import write_json
 from retina_core.formats.lock import sole_use
+from retina_core.formats.sample_set import METADATA
+from retina_core.formats.stage_card import CARD, MODEL, PRIORS, SEEN
 from retina_core.generation import generate
 from retina_core.registry import Registry
+from retina_core.run_record import RunRecord, RunStep
 from retina_core.specs import Role, StageSpec
 from retina_core.training.fit import fit
 from retina_core.training.options import FitOptions
@@ -88,6 +91,7 @@ def run_pipeline(
     Raises:
         RequestError: something about the request or the data is wrong; nothing was begun.
         RunError: a step failed; the same call goes on from its last checkpoint.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM, at the next clean place; the same call goes on from there.
     """
     registry = registry or Registry.discover()
     options = replace(options or FitOptions(), seed=request.seed)
@@ -142,7 +146,7 @@ def _init_folder(init: str | None) -> Path | None:
             "pipeline", "init", init, "no installed stage ships a starter; use none or a run folder"
         )
     folder = Path(init)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
         raise PathError(folder, "there is no such folder", "give --init a run folder, or none")
     return folder
 
@@ -152,19 +156,32 @@ class _Run:
 
     def __init__(self, plan: _Plan) -> None:
         self.plan, self.folder = plan, plan.request.folder
-        self.state = self._read_state()
+        self.record = RunRecord(self.folder, _facts(plan))
 
     def carry_out(self) -> None:
-        """Each step in turn; finished ones find their result and return at once."""
-        plan = self.plan
-        write_json(self.folder / "data.json", _data_facts(plan.split))
-        self._step("labels", partial(self._fit, "labels"))
-        self._step("translator", partial(self._fit, "translator"))
-        self._step("synthetic", self._generate)
-        for name in plan.request.evaluators:
-            self._step(f"evaluation/{name}", partial(self._evaluate, name))
-        if "likeness" not in plan.request.evaluators:
-            self._step("evaluation/likeness", partial(self._evaluate, "likeness"))
+        """Each step in turn; those whose results are there are not done again."""
+        steps = self._steps()
+        self.record.begin(steps)
+        write_json(self.folder / "data.json", _data_facts(self.plan.split))
+        for step in steps:
+            if not self.record.is_done(step):
+                self.plan.options.listener.say(f"{step.name}: begins ({self.folder / step.name})")
+                seconds = self.record.carry_out(step)
+                self.plan.options.listener.say(f"{step.name}: done in {seconds:.0f} s")
+
+    def _steps(self) -> list[RunStep]:
+        stage, pairs = (SEEN, MODEL, PRIORS, CARD), f"synthetic/{METADATA}"
+        cards = (f"labels/{CARD}", f"translator/{CARD}")
+        evaluators = dict.fromkeys((*self.plan.request.evaluators, "likeness"))
+        return [
+            RunStep("labels", partial(self._fit, "labels"), stage),
+            RunStep("translator", partial(self._fit, "translator"), stage),
+            RunStep("synthetic", self._generate, (SEEN, METADATA), cards),
+            *(
+                RunStep(f"evaluation/{name}", partial(self._evaluate, name), ("scores.json",), (pairs,))
+                for name in evaluators
+            ),
+        ]
 
     def _fit(self, prefix: str) -> None:
         plan = self.plan
@@ -206,65 +223,24 @@ class _Run:
             registry=plan.registry,
         )
 
-    def _step(self, name: str, work: Callable[[], None]) -> None:
-        steps = self.state["steps"]
-        if steps.get(name, {}).get("status") == "done":
-            return
-        self.plan.options.listener.say(f"{name}: begins ({self.folder / name})")
-        spent = float(steps.get(name, {}).get("wall_seconds", 0.0))
-        begun = time.monotonic()
-        status = "failed"
-        try:
-            work()
-            status = "done"
-        except KeyboardInterrupt:
-            status = "interrupted"
-            raise
-        finally:
-            seconds = round(spent + time.monotonic() - begun, 1)
-            steps[name] = {"status": status, "wall_seconds": seconds}
-            write_json(self.folder / "run.json", self.state)
-        self.plan.options.listener.say(f"{name}: done in {seconds:.0f} s")
 
-    def _read_state(self) -> dict[str, Any]:
-        path = self.folder / "run.json"
-        fresh = self._fresh_state()
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if found["digest"] != fresh["digest"]:
-                raise RunFolderError(
-                    self.folder,
-                    "it holds a run of another request",
-                    "choose another --out, or leave --out away",
-                )
-            return {**fresh, "steps": dict(found["steps"])}
-        except FileNotFoundError:
-            write_json(path, fresh)
-            return fresh
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(
-                self.folder, f"run.json cannot be read ({error})", "choose another --out"
-            ) from None
-
-    def _fresh_state(self) -> dict[str, Any]:
-        plan = self.plan
-        device = resolve_device(plan.options.device)
-        content = [
-            plan.request.digest,
-            sorted(s.identity for part in _parts(plan.split) for s in part.samples),
-        ]
-        return {
-            "schema": SCHEMA,
-            "request": plan.request.facts(),
-            "digest": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
-            "configs": {prefix: config.model_dump(mode="json") for prefix, config in plan.configs.items()},
-            "seed": plan.request.seed,
-            "versions": _versions(plan),
-            "device": str(device),
-            "precision": resolve_precision(plan.options.precision, device),
-            "threads": torch.get_num_threads(),
-            "steps": {},
-        }
+def _facts(plan: _Plan) -> dict[str, Any]:
+    device = resolve_device(plan.options.device)
+    content = [
+        plan.request.digest,
+        sorted(s.identity for part in _parts(plan.split) for s in part.samples),
+    ]
+    return {
+        "schema": SCHEMA,
+        "request": plan.request.facts(),
+        "digest": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+        "configs": {prefix: config.model_dump(mode="json") for prefix, config in plan.configs.items()},
+        "seed": plan.request.seed,
+        "versions": _versions(plan),
+        "device": str(device),
+        "precision": resolve_precision(plan.options.precision, device),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _versions(plan: _Plan) -> dict[str, str]:

@@ -69,6 +69,10 @@ class SampleDropout(nn.Module):
         """(b f h w) -> (b f h w), elements set to zero with the probability, the rest scaled up to keep the mean."""
         if rngs is None or self.probability == 0:
             return x
-        keep = 1 - self.probability
-        mask = uniform(rngs, *x.shape[1:]).lt_(keep).div_(keep)
-        return x * mask.to(x.device, x.dtype).contiguous(memory_format=torch.channels_last)
+        return x * dropout_mask(self.probability, rngs, *x.shape[1:]).to(x.device, x.dtype)
+
+
+def dropout_mask(probability: float, rngs: Sequence[torch.Generator], *shape: int) -> Tensor:
+    """(b f h w), 0 with the probability, else 1 / (1 - probability), drawn from one generator per sample."""
+    keep = 1 - probability
+    return uniform(rngs, *shape).lt_(keep).div_(keep).contiguous(memory_format=torch.channels_last)

@@ -29,7 +29,7 @@ def show(session: Session, subject: str, as_json: bool) -> None:
 
     A name that several roles share is written ROLE:NAME.
     """
-    if os.sep in subject or (Path(subject) / "config.json").is_file():
+    if os.sep in subject or os.path.isfile(Path(subject) / "config.json"):
         _show_folder(Path(subject), as_json)
     else:
         _show_stage(session.registry, subject, as_json)

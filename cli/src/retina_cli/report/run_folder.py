@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from retina_core.errors import PathError, RetinaError, RunFolderError
 from retina_core.evaluation.figures import Figure, read_figures
 from retina_core.evaluation.scores import Scores
 from retina_core.formats.sample_set import read_rows
+from retina_core.formats.strict_json import load_json
 from retina_core.training.log import read_log
 
 Facts = Mapping[str, Any]
@@ -96,8 +96,8 @@ def inside(folder: Path, relative: object) -> Path | None:
 
 def _facts(path: Path) -> Facts | None:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        value = load_json(path)
+    except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
+from retina_core.data.fov import fov_box
 from retina_core.data.masks import Mask
-from retina_core.data.pictures import PictureSource
+from retina_core.data.pictures import PictureSource, decoded
+from retina_core.data.pixels import TURNED
 from retina_core.data.sample import (
     Dataset,
     LabelFacts,
@@ -17,12 +19,17 @@ from retina_core.data.sample import (
     as_rgb,
     mask_digest,
     photo_digest,
-    read_mask,
+    read_mask_told,
 )
 from retina_core.data.threads import in_order
 from retina_core.errors import PathError
+from retina_core.formats.stage_card import SEEN
+from retina_core.names import MOST_CHANNELS, channel_name, is_visible, shown
 
 Read = TypeVar("Read")
+
+THINNEST: Final = 16
+"""Photographs are cropped to a square; a thinner strip of it would be lost when that is made small."""
 
 
 class Examination(NamedTuple):
@@ -59,8 +66,9 @@ def check_dataset(dataset: Dataset, progress: Callable[[int, int], None] | None 
     twins = _same_photos(sound)
     problems.extend(f"{b.photo.name}: the same photograph as {a.photo.name}; leave one out" for a, b in twins)
     problems.extend(_shared_ids(dataset.samples))
+    problems.extend(_bad_names(dataset))
     if len(sound) == len(dataset):  # else a channel may look empty because of what could not be read
-        problems.extend(_empty_channels(dataset.channels, sound))
+        problems.extend(_empty_channels(dataset, sound))
     noted = replace(dataset, samples=tuple(sound), notes=(*dataset.notes, *_notes(dataset.channels, sound)))
     return Checked(noted, tuple(problems), tuple((a.id, b.id) for a, b in twins))
 
@@ -78,30 +86,35 @@ class _Reading:
     def __init__(self, sample: Sample) -> None:
         self.sample = sample
         self.problems: list[str] = []
+        self.changes: tuple[str, ...] = ()
+        self.map_changes: list[str] = []
 
     def facts(self) -> SampleFacts | None:
         sample = self.sample
-        photo = self.attempt(sample.photo.read, sample.photo.name)
-        rgb = None if photo is None else as_rgb(photo)
+        found = self.attempt(lambda: decoded(sample.photo), sample.photo.name)
+        self.changes = found.changes if found else ()
+        rgb = None if found is None else as_rgb(found.picture)
         size = None if rgb is None else (rgb.shape[1], rgb.shape[0])
         fov = self.mask(sample.fov, size) if sample.fov else None
         if fov is None and rgb is not None and sample.fov is None:
             fov = sample.fov_array(rgb)
-        if fov is not None and not fov.any():
-            self.problems.append(f"{(sample.fov or sample.photo).name}: {_no_fov(sample)}")
+        if fov is not None and (said := _useless_fov(fov, sample)):
+            self.problems.append(f"{(sample.fov or sample.photo).name}: {said}")
         labels = {channel: self.label(source, size, fov) for channel, source in sample.labels.items()}
         for maps in sample.observers.values():
             for source in maps.values():
                 self.mask(source, size)
-        if photo is None or rgb is None or fov is None or self.problems:
+        if found is None or rgb is None or fov is None or self.problems:
             return None
         return SampleFacts(
             fingerprint=photo_digest(rgb),
             size=(rgb.shape[1], rgb.shape[0]),
-            grey=photo.ndim == 2,
+            grey=found.picture.ndim == 2,
             fov_digest=mask_digest(fov),
             fov_share=float(fov.mean()),
             labels={channel: facts for channel, facts in labels.items() if facts is not None},
+            changes=self.changes,
+            map_changes=tuple(self.map_changes),
         )
 
     def label(
@@ -117,25 +130,37 @@ class _Reading:
 
     def mask(self, source: PictureSource, size: tuple[int, int] | None) -> Mask | None:
         """A mask of the photograph's size, or None and a line."""
-        mask = self.attempt(lambda: read_mask(source), source.name)
-        if mask is None or size is None:
+        found = self.attempt(lambda: read_mask_told(source), source.name)
+        if found is None:
+            return None
+        mask, changes = found
+        self.map_changes.extend(changes)
+        if size is None:
             return mask
         height, width = mask.shape
         if (width, height) == size:
             return mask
         expected = f"{size[0]}x{size[1]} px like {self.sample.photo.name}"
-        self.problems.append(f"{source.name}: is {width}x{height}, not {expected}; scale it to that")
+        advice = "scale it to that"
+        if TURNED in self.changes and (height, width) == size:
+            advice = "the photograph is turned upright as its EXIF tag says: turn this one too"
+        self.problems.append(f"{source.name}: is {width}x{height}, not {expected}; {advice}")
         return None
 
     def attempt(self, read: Callable[[], Read], name: str) -> Read | None:
         try:
             return read()
         except PathError as error:
-            self.problems.append(f"{name}: {error.reason}")
+            self.problems.append(f"{name}: {error.reason}; {error.advice}")
             return None
 
 
-def _no_fov(sample: Sample) -> str:
+def _useless_fov(fov: Mask, sample: Sample) -> str:
+    """Why nothing can be learnt inside of a field of view; empty where something can."""
+    if fov.any():
+        thin = int(fov.sum()) * THINNEST < fov_box(fov).side ** 2
+        said = f"the field of view fills less than 1/{THINNEST} of the square around it; crop the photograph"
+        return said if thin else ""
     if sample.fov is not None:
         return "the field of view is empty; mark what the camera filled"
     return "no field of view can be found in it (nothing bright covers a tenth of it); leave it out"
@@ -161,11 +186,29 @@ def _shared_ids(samples: Sequence[Sample]) -> Iterator[str]:
             yield f"{', '.join(names)}: share the name {shared!r}; rename all but one"
 
 
-def _empty_channels(channels: Sequence[str], samples: Sequence[Sample]) -> Iterator[str]:
-    for channel in channels:
+def _bad_names(dataset: Dataset) -> Iterator[str]:
+    """Names become those of files and folders, and stand in tables."""
+    for sample in dataset.samples:
+        if not is_visible(sample.id):
+            yield f"{sample.photo.name}: its name holds characters that cannot be printed; rename it"
+    if len(dataset.channels) > MOST_CHANNELS:
+        advice = "choose some with --set data.channels=NAME,..."
+        yield f"labels: {len(dataset.channels)} channels are more than the {MOST_CHANNELS} that a stage learns; {advice}"
+    for channel in sorted({channel for sample in dataset.samples for channel in sample.labels}):
+        try:
+            channel_name(channel)
+        except ValueError as error:
+            yield f"{shown(channel)}: cannot be a channel's name: {error}; rename it"
+
+
+def _empty_channels(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[str]:
+    drawn = dataset.root is not None and (dataset.root / SEEN).is_file()
+    for channel in dataset.channels:
         found = [sample.facts.labels.get(channel) for sample in samples if sample.facts]
-        if not any(facts and facts.marked_px for facts in found):
+        if not any(facts and facts.fov_share for facts in found):
             advice = "choose others with --set data.channels=NAME,..."
+            if drawn:  # a synthetic set: its maps came out of a label generator
+                advice = "train the label generator longer, or on other channels"
             yield f"{channel}: nothing is marked in this channel in any sample; {advice}"
 
 
@@ -173,9 +216,17 @@ def _notes(channels: Sequence[str], samples: Sequence[Sample]) -> Iterator[str]:
     grey = sum(1 for sample in samples if sample.facts and sample.facts.grey)
     if grey:
         yield f"{grey} grey photograph{'s are' if grey > 1 else ' is'} repeated to three channels"
+    yield from _changes("photograph", (sample.facts.changes for sample in samples if sample.facts))
+    yield from _changes("map", (sample.facts.map_changes for sample in samples if sample.facts))
     annotated = Counter(channel for sample in samples for channel in sample.labels)
     for channel, count in sorted(annotated.items()):
         if channel not in channels:
             yield f"{channel}: not in use; {count} of {len(samples)} have it (--set data.channels=...)"
         elif count < len(samples):
             yield f"{channel}: {count} of {len(samples)} have it; it is not trained on in the others"
+
+
+def _changes(kind: str, changes: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    counts = Counter(change for each in changes for change in each)
+    for change, count in sorted(counts.items()):
+        yield f"{count} {kind}{'s' if count > 1 else ''}: {change}"

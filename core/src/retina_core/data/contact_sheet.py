@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from retina_core.data.fov import crop_square, fov_box
-from retina_core.data.pictures import Picture
+from retina_core.data.pixels import Picture
 from retina_core.data.sample import Dataset, Sample
 from retina_core.data.threads import in_order
 from retina_core.errors import StorageError

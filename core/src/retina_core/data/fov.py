@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 from retina_core.data.masks import Mask
-from retina_core.data.pictures import Picture
+from retina_core.data.pixels import Picture
 
 Plane = NDArray[np.float32]
 Scalar = TypeVar("Scalar", bound=np.generic)

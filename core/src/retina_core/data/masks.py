@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from retina_core.data.pictures import Picture
+from retina_core.data.pixels import Picture
 
 Mask = NDArray[np.bool_]
 """(h w) True where marked."""
@@ -24,6 +24,10 @@ class NotAMaskError(ValueError):
     """The picture is not a mask; the text says what it holds."""
 
 
+SMOOTHED: Final = "grey edges are cut at half of full scale"
+"""What was done to a mask that is told of it."""
+
+
 def binarise(picture: Picture) -> Mask:
     """Where a mask (h w) or (h w 3) is marked: brighter than half of full scale.
 
@@ -33,13 +37,18 @@ def binarise(picture: Picture) -> Mask:
     Raises:
         NotAMaskError: there are grey values, more than a mask's edges explain, or class numbers.
     """
+    return binarised(picture)[0]
+
+
+def binarised(picture: Picture) -> tuple[Mask, bool]:
+    """As ``binarise``, and whether grey edges were cut."""
     grey = picture if picture.ndim == 2 else _brightest(picture)
     counts = np.array(Image.fromarray(grey).histogram())
     levels = np.flatnonzero(counts)
     if len(levels) > 2:
         _refuse_greys(counts, levels)
     full = 1 if levels[-1] <= 1 else levels[-1] if len(levels) == 2 and levels[0] == 0 else 255
-    return np.asarray(grey > full // 2)
+    return np.asarray(grey > full // 2), len(levels) > 2
 
 
 def _brightest(picture: Picture) -> Picture:

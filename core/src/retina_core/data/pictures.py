@@ -11,17 +11,17 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from retina_core.data.pixels import TURNS, Decoded, Picture, as_uint8, changes_of, orientation_of
 from retina_core.errors import PathError
-
-Picture = NDArray[np.uint8]
-"""(h w) where the picture is grey, else (h w 3)."""
+from retina_core.names import shown
 
 MAX_PIXELS: Final = 100_000_000
 """What a header may claim before anything is decoded: 300 MB as RGB. Cameras give 0.5 to 50 million."""
+
+MAX_SIDE: Final = 20_000
+"""Pixels of the longer side: a strip is cropped to a square, whose memory grows with the square of it."""
 
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "PPM", "WEBP", "JPEG2000")
 """Formats that are decoded. Not among them: those that start another program (EPS) or follow references."""
@@ -33,18 +33,10 @@ SUFFIXES: Final = frozenset(
 )
 """Endings, in lower case, by which a folder's pictures are told from its other files."""
 
+_MOST_PIXELS_PER_BYTE: Final = {"JPEG": 1_000, "PNG": 10_000}
+"""JPEG needs a bit for each block of 64 pixels and colour; deflate packs 1,032 bytes, of 8 pixels, into one."""
+
 _ADVICE: Final = "replace the file or leave it out"
-_ORIENTATION: Final = 0x0112
-_TURNS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF orientation (EXIF 2.32, tag 274) -> what brings the picture upright."""
 
 
 class PictureSource(Protocol):
@@ -71,8 +63,8 @@ class FilePicture:
 
     @property
     def name(self) -> str:
-        """The path within ``root``."""
-        return self.path.relative_to(self.root).as_posix() if self.root else str(self.path)
+        """The path within ``root``; what cannot be printed is escaped."""
+        return shown(self.path.relative_to(self.root).as_posix() if self.root else self.path)
 
     def size(self) -> tuple[int, int]:
         """Width and height of the upright picture, px, from the header.
@@ -82,7 +74,7 @@ class FilePicture:
         """
         with _opened(self.path) as image:
             width, height = image.size
-            return (height, width) if _orientation(image) >= 5 else (width, height)
+            return (height, width) if orientation_of(image) >= 5 else (width, height)
 
     def read(self) -> Picture:
         """The upright picture, uint8, (h w) or (h w 3), writable.
@@ -90,10 +82,16 @@ class FilePicture:
         Raises:
             PathError: as ``size``, or the file is truncated, damaged, or of a kind that 8 bits cannot hold.
         """
+        return self.decode().picture
+
+    def decode(self) -> Decoded:
+        """As ``read``, with what was done to the pixels."""
         with _opened(self.path) as image:
-            turn = _TURNS.get(_orientation(image))
+            _refuse_emptiness(self.path, image)
+            turn = TURNS.get(orientation_of(image))
+            changes = changes_of(image, turned=turn is not None)
             image.load()
-            return _as_uint8(image if turn is None else image.transpose(turn))
+            return as_uint8(image if turn is None else image.transpose(turn), changes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +116,11 @@ class ArrayPicture:
     def read(self) -> Picture:
         """The picture, uint8, (h w) or (h w 3)."""
         return self.draw()
+
+
+def decoded(source: PictureSource) -> Decoded:
+    """A picture, with what was done to a file's pixels."""
+    return source.decode() if isinstance(source, FilePicture) else Decoded(source.read())
 
 
 class _PillowSilence:
@@ -150,16 +153,15 @@ _silence = _PillowSilence()
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     """The picture with its header read; whatever goes wrong with it is one PathError."""
-    if not path.is_file():  # a pipe or device would be waited for without end
-        reason = "is a folder, not a picture" if path.is_dir() else "is not there"
-        raise PathError(path, reason, _ADVICE)
     with _silence:
         try:
-            with Image.open(path, formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
+            _refuse_no_file(path)
+            # Given a path, Pillow maps raw files into memory: grey TIFFs that are to be turned come out garbled then
+            # (Pillow 13.0), and a file that shrinks meanwhile would end the process.
+            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+                _refuse_size(path, *image.size)
                 yield image
         except PathError:
             raise
@@ -167,7 +169,35 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             raise PathError(path, _reason(path, error), _ADVICE) from error
 
 
+def _refuse_no_file(path: Path) -> None:
+    """A pipe or device would be waited for without end."""
+    if not path.is_file():
+        reason = "is a folder, not a picture" if path.is_dir() else "is not there"
+        reason = "is a link that leads nowhere" if path.is_symlink() and not path.exists() else reason
+        raise PathError(path, reason, _ADVICE)
+
+
+def _refuse_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    if max(width, height) > MAX_SIDE:
+        reason = f"its header claims {width}x{height} px; a side of {MAX_SIDE} px is the most that is read"
+        raise PathError(path, reason, _ADVICE)
+
+
+def _refuse_emptiness(path: Path, image: ImageFile.ImageFile) -> None:
+    """Refuse what would take seconds to decode into nothing: fewer bytes than its format needs for one colour."""
+    held = path.stat().st_size * _MOST_PIXELS_PER_BYTE.get(image.format or "", MAX_PIXELS)
+    if held < image.width * image.height:
+        reason = (
+            f"is truncated: its header claims {image.width}x{image.height} px, which it is too small to hold"
+        )
+        raise PathError(path, reason, _ADVICE)
+
+
 def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read ({error.strerror})"
     if isinstance(error, UnidentifiedImageError) and path.stat().st_size == 0:
         return "is empty"
     for kinds, reason in _REASONS:
@@ -184,7 +214,6 @@ _REASONS: Final[tuple[tuple[_Kinds, str], ...]] = (
         (Image.DecompressionBombError,),
         f"its header claims more than {MAX_PIXELS // 1_000_000} million pixels, the most that is read",
     ),
-    ((PermissionError,), "may not be read by this user"),
     (
         (UnidentifiedImageError,),
         "is not a picture that can be read (PNG, JPEG, TIFF, GIF, BMP, PPM, WebP, JPEG 2000)",
@@ -192,40 +221,3 @@ _REASONS: Final[tuple[tuple[_Kinds, str], ...]] = (
     ((MemoryError,), "does not fit into memory"),
     ((EOFError, struct.error), "is truncated"),
 )
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8, that is still to be applied."""
-    if image.format == "TIFF":
-        return 1  # Pillow turns these upright by itself, size included
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1  # getexif would decode the whole picture to look behind it
-    orientation = image.getexif().get(_ORIENTATION, 1)
-    return orientation if orientation in _TURNS else 1
-
-
-def _as_uint8(image: Image.Image) -> Picture:
-    """Any mode as uint8: (h w) for grey, else (h w 3)."""
-    if image.mode in ("L", "RGB") and not image.has_transparency_data:
-        return np.array(image)
-    if image.mode == "1":
-        return np.array(image.convert("L"))
-    if image.mode.startswith("I"):
-        return _from_integers(np.asarray(image))
-    if image.mode == "F":
-        raise ValueError("it holds fractions; save it with 8 or 16 bits")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, image)
-    return np.array(image.convert("RGB"))
-
-
-def _from_integers(values: NDArray[np.integer]) -> Picture:
-    """16-bit grey (h w) as 8-bit; a file that uses 8 of its 16 bits only (masks mostly) keeps its values."""
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise ValueError("it holds 32-bit values; save it with 8 or 16 bits")
-    if high <= 255:
-        return values.astype(np.uint8)
-    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)

@@ -18,7 +18,7 @@ from PIL import Image
 from retina_core.data.checking import examine
 from retina_core.data.fov import Box, crop_square, fov_box
 from retina_core.data.masks import Mask
-from retina_core.data.pictures import Picture
+from retina_core.data.pixels import Picture
 from retina_core.data.sample import Dataset, Sample
 from retina_core.data.tensor_file import Bytes, RowWriter, TensorFile
 from retina_core.data.threads import in_order
@@ -121,9 +121,11 @@ def prepare(
     key = _cache_key(chosen, tuple(channels), resolution)
     layout = _layout(len(chosen), len(channels), resolution, key)
     path = (cache_dir or default_cache_dir()) / "prepared" / f"{key[:32]}.safetensors"
-    if not layout.fits(path):
+    tensors = layout.map(path) if layout.fits(path) else None
+    if tensors is None or not _same_photos(chosen, tensors["fingerprints"]):
+        tensors = None  # no file can be replaced while it is mapped on every system
         layout.write(path, lambda rows: _write_rows(rows, chosen, tuple(channels), resolution, progress))
-    tensors = layout.map(path)
+        tensors = layout.map(path)
     return PreparedSamples(
         channels=tuple(channels),
         resolution=resolution,
@@ -134,6 +136,17 @@ def prepare(
         present=np.array([[name in sample.labels for name in channels] for sample in chosen], dtype=np.bool_),
         grades=np.array([-1 if sample.grade is None else sample.grade for sample in chosen], dtype=np.int64),
         fingerprints=tuple(row.tobytes().hex() for row in tensors["fingerprints"]),
+    )
+
+
+def _same_photos(samples: Sequence[Sample], fingerprints: Bytes) -> bool:
+    """Whether a cache holds the hashes of its photographs, of those that are known without drawing them.
+
+    They become ``seen.json``, so that a damaged cache must not change them.
+    """
+    return all(
+        sample.facts is None or row.tobytes().hex() == sample.fingerprint
+        for sample, row in zip(samples, fingerprints, strict=True)
     )
 
 

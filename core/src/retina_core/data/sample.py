@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from retina_core.data.fov import derive_fov
-from retina_core.data.masks import Mask, NotAMaskError, binarise
-from retina_core.data.pictures import Picture, PictureSource
+from retina_core.data.masks import SMOOTHED, Mask, NotAMaskError, binarised
+from retina_core.data.pictures import PictureSource, decoded
+from retina_core.data.pixels import FIRST_FRAME, Picture
 from retina_core.data.split import held_out
 from retina_core.errors import DatasetError, PathError
 
@@ -21,6 +22,8 @@ FovRule = Literal["given", "derive", "full"]
 """Where a field of view comes from: a mask of the data set, the photograph itself, or the whole frame."""
 
 Part = Literal["train", "test"]
+
+_TWO_VALUES: Final = "save it with two values, 0 and 255"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class SampleFacts:
     fov_share: float
     """The field of view as a share of the frame, 0 to 1."""
     labels: Mapping[str, LabelFacts]
+    changes: tuple[str, ...] = ()
+    """What was done to the photograph's pixels while they were read."""
+    map_changes: tuple[str, ...] = ()
+    """The same of its label maps and field of view, once for each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,9 +181,20 @@ class Dataset:
         train = [sample for sample in rest if sample.identity not in kept_apart]
         if not train or not test:
             reason = f"the split leaves {len(train)} samples to train on and {len(test)} to test on"
-            advice = "add photographs, of at least two patients"
+            advice = "add photographs, of at least two patients, or mark some as train and some as test"
             raise DatasetError(self.root or self.name, [f"{reason}; {advice}"])
+        if lost := list(self._lost_channels(train)):
+            raise DatasetError(self.root or self.name, lost)
         return Split(self.with_samples(train), self.with_samples(test))
+
+    def _lost_channels(self, train: Sequence[Sample]) -> Iterator[str]:
+        """A line for each channel in use that is annotated in the training part, and marked nowhere in it."""
+        for channel in self.channels:
+            annotated = [sample for sample in train if channel in sample.labels]
+            known = [sample.facts.labels.get(channel) for sample in annotated if sample.facts]
+            if annotated and len(known) == len(annotated) and not any(one and one.fov_share for one in known):
+                advice = "choose other channels with --set data.channels=NAME,... or another --seed"
+                yield f"{channel}: nothing is marked in this channel in the training part of the split; {advice}"
 
     def _groups(self) -> dict[str, str]:
         """Patient -> group; the first by name where a patient's eyes are in several."""
@@ -223,9 +241,21 @@ def mask_digest(mask: Mask) -> str:
 
 def read_mask(source: PictureSource) -> Mask:
     """A mask, bool (h w). Raises PathError if it cannot be read or is not a mask."""
-    try:
-        return binarise(source.read())
-    except NotAMaskError as error:
+    return read_mask_told(source)[0]
+
+
+def read_mask_told(source: PictureSource) -> tuple[Mask, tuple[str, ...]]:
+    """As ``read_mask``, with what was done to the file's pixels."""
+    found = decoded(source)
+    if FIRST_FRAME in found.changes:
         raise PathError(
-            source.name, f"is not a mask: {error}", "save it with two values, 0 and 255"
-        ) from None
+            source.name, "is not a mask: it holds several frames", "save the one that is the mask alone"
+        )
+    try:
+        mask, smoothed = binarised(found.picture)
+    except NotAMaskError as error:
+        raise PathError(source.name, f"is not a mask: {error}", _TWO_VALUES) from None
+    if found.alpha is not None and mask.all() == mask.any() and found.alpha.min() < 128 <= found.alpha.max():
+        reason = "is not a mask: what it marks differs from the rest in transparency only"
+        raise PathError(source.name, reason, _TWO_VALUES)
+    return mask, (*found.changes, SMOOTHED) if smoothed else found.changes

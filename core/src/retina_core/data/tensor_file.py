@@ -58,6 +58,8 @@ class TensorFile(NamedTuple):
     def fits(self, path: Path) -> bool:
         """Whether the file is there, whole, and has exactly this header."""
         header = self.header
+        if not path.is_file():
+            return False
         try:
             with path.open("rb") as file:
                 whole = path.stat().st_size == len(header) + self.data_bytes
@@ -91,7 +93,7 @@ class TensorFile(NamedTuple):
             os.replace(partial, path)
             _sync_folder(path.parent)
         except OSError as error:
-            reason = f"{error.strerror} (the cache; RETINA_CACHE names another folder)"
+            reason = f"{error.strerror or error} (the cache; RETINA_CACHE names another folder)"
             raise StorageError(path.parent, reason) from error
         finally:
             with suppress(OSError):  # the first error is the one to tell

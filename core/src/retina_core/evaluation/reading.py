@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from retina_core.errors import RunFolderError
+from retina_core.formats.strict_json import load_json
 
 T = TypeVar("T")
 
@@ -19,13 +19,10 @@ def read_checked(path: Path, parse: Callable[[Any], T]) -> T:
         RunFolderError: the file is missing, is no JSON, or ``parse`` raises ``ValueError``.
     """
     try:
-        return parse(json.loads(path.read_text(encoding="utf-8")))
+        return parse(load_json(path))
     except OSError as error:
         raise RunFolderError(path, error.strerror or str(error), "evaluate the run again") from error
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # UnicodeDecodeError, JSONDecodeError, pydantic's ValidationError
+    except ValueError as error:  # of the JSON, of its encoding, or pydantic's
         reason = str(error).replace("\n", " ")
         raise RunFolderError(
             path, f"is damaged ({reason})", "delete it and evaluate the run again"

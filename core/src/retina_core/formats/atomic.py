@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from retina_core.errors import StorageError
+
+_TEMPORARY = re.compile(r"\..+\.\d+\.retina\.tmp")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file or folder of this name was begun and not yet renamed into its place."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def _beside(path: Path) -> Path:
+    """Where a file or folder is written: hidden, so that no reader of the folder takes it for a sample."""
+    return path.with_name(f".{path.name}.{os.getpid()}.retina.tmp")
 
 
 @contextmanager
@@ -20,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: the folder cannot be written or the disk is full; what lay at ``path`` is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -56,15 +70,23 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside ``folder``, renamed into its place when complete."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    """A temporary folder beside ``folder``, renamed into its place when complete.
+
+    Raises:
+        StorageError: there is no room or no permission; what lay at ``folder`` is untouched.
+    """
+    temporary = _beside(folder)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for begun in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+            if is_temporary(begun.name):  # left by a process that was killed
+                shutil.rmtree(begun, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
         _flush(folder.parent)
+    except StorageError as error:  # of a file in it, whose temporary place says nothing to anybody
+        raise StorageError(folder, error.reason) from error
     except OSError as error:
         raise StorageError(folder, error.strerror or str(error)) from error
     finally:

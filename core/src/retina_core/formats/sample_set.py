@@ -9,6 +9,7 @@ written the rows lie in ``.rows.jsonl``; ``metadata.jsonl`` appears when the set
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,11 @@ from PIL import Image
 from retina_core.errors import SampleSetError, StorageError
 from retina_core.formats.atomic import replacing, write_json, write_text
 from retina_core.formats.stage_card import SEEN
+from retina_core.formats.strict_json import load_json, parse_json
 
 METADATA, ROWS = "metadata.jsonl", ".rows.jsonl"
+MOST_BYTES = 2**30
+"""What is read of either: a million rows."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class SampleSetWriter:
             if _request_of(self.folder) != self.request:
                 raise SampleSetError(self.folder, "it holds pairs of another request; choose another --out")
             self.rows = {int(row["index"]): row for row in read_rows(self.folder)}
+            begun.unlink(missing_ok=True)  # a kill may have come between the last two steps of finish
             return
         if begun.exists() and _request_of(self.folder) == self.request:
             self.rows = {int(row["index"]): row for row in _parse(begun)}
@@ -105,29 +110,46 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
     """The rows of a complete set, in order.
 
     Raises:
-        SampleSetError: there is no such set.
+        SampleSetError: there is no such set, or its table is damaged.
     """
-    if not (folder / METADATA).exists():
+    if not os.path.isfile(folder / METADATA):
         raise SampleSetError(folder, f"there is no {METADATA}, so the set is not complete")
-    return _parse(folder / METADATA)
+    return _parse(folder / METADATA, strict=True)
 
 
-def _parse(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file of JSON lines; a last line that a kill cut short is left out."""
+def _parse(path: Path, *, strict: bool = False) -> list[dict[str, Any]]:
+    """Rows of a file of JSON lines; one that a kill cut short is left out, and drawn again."""
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate(_lines(path), start=1):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(row, dict) and isinstance(row.get("index"), int):
-            rows.append(row)
+            rows.append(_row(line))
+        except ValueError as error:
+            if strict:
+                raise SampleSetError(path.parent, f"{path.name} line {number} is damaged ({error})") from None
     return rows
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise SampleSetError(path.parent, f"{path.name} is larger than {MOST_BYTES // 2**30} GiB")
+        content = path.read_bytes()
+    except OSError as error:
+        raise SampleSetError(path.parent, f"{path.name} cannot be read ({error.strerror})") from None
+    return content.decode("utf-8", "replace").splitlines()
+
+
+def _row(line: str) -> dict[str, Any]:
+    row = parse_json(line)
+    index = row.get("index") if isinstance(row, dict) else None
+    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+        raise ValueError("it is no row with an index")
+    return dict(row)
 
 
 def _request_of(folder: Path) -> str:
     try:
-        return str(json.loads((folder / SEEN).read_text(encoding="utf-8"))["request"])
+        return str(load_json(folder / SEEN)["request"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from retina_core.devices import resolve_device
-from retina_core.errors import PluginError, StageFolderError, WrongRoleError
-from retina_core.formats.atomic import replacing
+from retina_core.errors import ConfigError, PluginError, StageFolderError, WrongRoleError
 from retina_core.formats.stage_card import (
+    CARD,
     MODEL,
     PRIORS,
     SCHEMA,
@@ -24,6 +24,7 @@ from retina_core.formats.stage_card import (
     sha256_of,
     write_seen,
 )
+from retina_core.formats.tensors import write_tensors
 from retina_core.registry import Registry, Row
 from retina_core.specs import API_VERSION, Role
 from retina_core.stages import Priors, Stage
@@ -53,7 +54,7 @@ def save_stage(
         image_channels=int(getattr(stage, "image_channels", 3)),
         resolution=stage.resolution,
         thresholds=dict(priors.thresholds),
-        shares=dict(priors.shares),
+        shares={name: min(share, 1.0) for name, share in priors.shares.items()},  # a sum may be 1 + 2e-16
         speck_shares=dict(priors.speck_shares),
         files={name: sha256_of(folder / name) for name in (MODEL, PRIORS)},
         provenance=dict(provenance),
@@ -81,15 +82,48 @@ def load_stage(
     if role is not None and card.role != role:
         raise WrongRoleError(str(folder), role, [card.role], [f"a folder that holds a {role}"])
     check_files(folder, card)
-    spec = registry.stage(card.name, card.role)
-    config = registry.config_class(spec).restore(spec.name, card.config)
-    stage = cast(Stage, registry.stage_class(spec)(config, card.channels))
+    stage = _built(folder, card, registry)
     stage.priors = _load_priors(folder, card)
     _take_weights(stage, _load_tensors(folder, MODEL), folder)
     stage.folder = folder
     stage.move_to(resolve_device(device))
     stage.eval_mode()
     return stage
+
+
+def _built(folder: Path, card: StageCard, registry: Registry) -> Stage:
+    """The stage that the card describes, its weights not yet those of the folder."""
+    spec = registry.stage(card.name, card.role)
+    kind = registry.stage_class(spec)
+    try:
+        config = registry.config_class(spec).restore(spec.name, card.config)
+    except ConfigError as error:
+        raise StageFolderError(folder, f"{CARD}: config: {error}") from None
+    _refuse_other_shapes(folder, lambda: cast(Stage, kind(config, card.channels)))
+    try:
+        return cast(Stage, kind(config, card.channels))
+    except (ValueError, TypeError, ArithmeticError, RuntimeError, MemoryError) as error:
+        reason = f"{CARD}: no {spec.name} can be built from it ({type(error).__name__}: {error})"
+        raise StageFolderError(folder, reason) from error
+
+
+def _refuse_other_shapes(folder: Path, build: Callable[[], Stage]) -> None:
+    """Refuse a config that asks for other weights than the file holds, before memory is taken for them.
+
+    Built on torch's device ``meta``, which holds shapes only; a stage that cannot be is compared once it is built.
+    """
+    try:
+        with safe_open(folder / MODEL, "pt") as file:
+            found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  (no dict)
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise StageFolderError(folder, f"{MODEL} cannot be read ({error})") from None
+    try:
+        with torch.device("meta"):
+            expected = {key: tuple(value.shape) for key, value in _weights_of(build()).items()}
+    except (ValueError, TypeError, ArithmeticError, RuntimeError):  # NotImplementedError is a RuntimeError
+        return
+    if problem := _other_shape(expected, found):
+        raise StageFolderError(folder, f"{MODEL} does not fit its config: {problem}")
 
 
 def _weights_of(stage: Stage) -> dict[str, Tensor]:
@@ -101,10 +135,7 @@ def _weights_of(stage: Stage) -> dict[str, Tensor]:
 
 
 def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    with replacing(path) as temporary:
-        save_file(
-            {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, temporary
-        )
+    write_tensors({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, path)
 
 
 def _load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
@@ -117,16 +148,32 @@ def _load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
 def _load_priors(folder: Path, card: StageCard) -> Priors:
     tensors = _load_tensors(folder, PRIORS)
     fovs = tensors.get("fovs")
-    if fovs is None or fovs.ndim != 4 or fovs.dtype != torch.uint8:
-        raise StageFolderError(folder, f"{PRIORS} holds no fields of view")
-    shares = tensors.get("grade_shares", torch.zeros(0, 2)).reshape(-1, 2)
+    if (
+        fovs is None
+        or fovs.ndim != 4
+        or fovs.dtype != torch.uint8
+        or fovs.shape[1] != 1
+        or 0 in fovs.shape[1:]
+    ):
+        raise StageFolderError(folder, f"{PRIORS} holds no fields of view (m 1 h w)")
     return Priors(
-        fovs=fovs,
+        fovs=fovs
+        if len(fovs)
+        else torch.full((1, 1, 1, 1), 255, dtype=torch.uint8),  # none given: the full frame
         shares=card.shares,
         thresholds=card.thresholds,
         speck_shares=card.speck_shares,
-        grade_shares={int(grade): float(share) for grade, share in shares.tolist()},
+        grade_shares=_grade_shares(folder, tensors.get("grade_shares")),
     )
+
+
+def _grade_shares(folder: Path, table: Tensor | None) -> dict[int, float]:
+    if table is None:
+        return {}
+    rows = table.double().tolist() if table.ndim == 2 and table.shape[1] == 2 and len(table) <= 5 else None
+    if rows is None or not all(grade in range(5) and 0 <= share <= 1 for grade, share in rows):
+        raise StageFolderError(folder, f"{PRIORS} holds no shares of grades from 0 to 4")
+    return {int(grade): float(share) for grade, share in rows}
 
 
 def _take_weights(stage: Stage, weights: Mapping[str, Tensor], folder: Path) -> None:
@@ -142,13 +189,30 @@ def _take_weights(stage: Stage, weights: Mapping[str, Tensor], folder: Path) -> 
 
 def _mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
     """What keeps the weights from fitting, in words; empty where they fit."""
-    for key in expected.keys() ^ found.keys():
-        return f"{key} is {'missing' if key in expected else 'not asked for'}"
-    for key, value in expected.items():
-        if value.shape != found[key].shape:
-            return f"{key} has shape {tuple(found[key].shape)} instead of {tuple(value.shape)}"
-        if found[key].is_floating_point() and not bool(torch.isfinite(found[key]).all()):
-            return f"{key} holds values that are not finite"
+    if problem := _other_shape(_shapes(expected), _shapes(found)):
+        return problem
+    return next(filter(None, (_unfit(key, value, found[key]) for key, value in expected.items())), "")
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in tensors.items()}
+
+
+def _other_shape(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> str:
+    for key in sorted(expected.keys() ^ found.keys()):
+        return f"{key:.200} is {'missing' if key in expected else 'not asked for'}"
+    for key, shape in expected.items():
+        if shape != found[key]:
+            return f"{key} has shape {found[key]} instead of {shape}"
+    return ""
+
+
+def _unfit(key: str, expected: Tensor, found: Tensor) -> str:
+    """Why values of the right shape cannot be taken: another kind of number, or not finite as the network has it."""
+    if found.is_complex() or found.is_floating_point() != expected.is_floating_point():
+        return f"{key} holds {found.dtype} instead of {expected.dtype}"
+    if expected.is_floating_point() and not bool(torch.isfinite(found.to(expected.dtype)).all()):
+        return f"{key} holds values that are not finite"
     return ""
 
 
@@ -174,9 +238,9 @@ def adopt_weights(stage: Stage, folder: Path) -> list[str]:
     # Counters of batch normalisation are single numbers that always fit.
     if not any(mine[key].ndim for key in fitting):
         raise StageFolderError(folder, f"no weight of it fits this {stage.name}")
-    for key in fitting:
-        if weights[key].is_floating_point() and not bool(torch.isfinite(weights[key]).all()):
-            raise StageFolderError(folder, f"{key} holds values that are not finite")
+    for key in sorted(fitting):
+        if problem := _unfit(key, mine[key], weights[key]):
+            raise StageFolderError(folder, problem)
     with torch.no_grad():
         for key in fitting:
             mine[key].copy_(weights[key])

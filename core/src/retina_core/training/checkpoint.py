@@ -6,7 +6,6 @@ checkpoints/latest.json                     the pointer; renaming it into place 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 
 from retina_core.errors import RunFolderError, StageFolderError
 from retina_core.formats.atomic import replacing_folder, write_json
+from retina_core.formats.strict_json import load_json
 from retina_core.formats.tree import load_tree, save_tree
 from retina_core.training.context import Learner
 
@@ -36,9 +36,10 @@ class Checkpoints:
         return self.folder / str(pointer["folder"]) if pointer else None
 
     def save(self, learner: Learner, seen_images: int) -> Path:
-        """Write and commit a checkpoint; older ones but the one before are removed."""
-        before = self.latest
+        """Write and commit a checkpoint, where it is not there already; older ones but the one before are removed."""
         target = self.folder / f"{seen_images:010d}"
+        if target == self.latest:  # a kill while it was written anew would leave none
+            return target
         with replacing_folder(target) as temporary:
             save_tree(_state(learner, seen_images), temporary / "state.safetensors")
         pointer = {
@@ -46,15 +47,19 @@ class Checkpoints:
             "folder": target.name,
             "seen_images": seen_images,
             "request": self.request,
-            "threads": torch.get_num_threads(),
-            "processes": learner.processes.world,
-            "torch": torch.__version__,
+            **_machine(learner),
         }
         write_json(self.folder / "latest.json", pointer)
-        for old in self.folder.iterdir():
-            if old.is_dir() and old not in (target, before):
-                shutil.rmtree(old, ignore_errors=True)
+        self._tidy(target)
         return target
+
+    def _tidy(self, latest: Path) -> None:
+        """Remove all but the last checkpoints: older ones, and any that a kill left half written or half removed."""
+        there = [path for path in self.folder.iterdir() if path.is_dir()]
+        kept = sorted(path.name for path in there if path.name.isdigit() and path.name <= latest.name)[-KEPT:]
+        for path in there:
+            if path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
 
     def resume(self, learner: Learner) -> tuple[int, list[str]]:
         """Bring a learner to the last checkpoint.
@@ -79,16 +84,20 @@ class Checkpoints:
         try:
             state = load_tree(self.folder / str(pointer["folder"]) / "state.safetensors")
             _restore(learner, state)
-        except (ValueError, KeyError, RuntimeError) as error:
-            raise StageFolderError(self.folder / str(pointer["folder"]), str(error)) from None
-        return int(state["seen_images"]), _differences(pointer, learner)
+            seen_images = int(state["seen_images"])
+        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())  # torch names every key on a line of its own
+            raise StageFolderError(self.folder / str(pointer["folder"]), f"{reason:.500}") from None
+        if learner.processes.first:
+            self._tidy(self.folder / str(pointer["folder"]))
+        return seen_images, _differences(pointer, learner)
 
     def _pointer(self) -> dict[str, Any]:
         try:
-            raw = json.loads((self.folder / "latest.json").read_text(encoding="utf-8"))
+            raw = load_json(self.folder / "latest.json")
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise StageFolderError(self.folder, f"latest.json cannot be read ({error})") from None
         name = str(raw.get("folder", "")) if isinstance(raw, dict) else ""
         if not name.isdigit():
@@ -132,13 +141,19 @@ def _match_layout(optimizer: torch.optim.Optimizer) -> None:
 
 
 def _differences(pointer: Mapping[str, Any], learner: Learner) -> list[str]:
-    now = {
+    return [
+        f"{name}: {pointer[name]} before, {value} now; the result will differ in its last bits"
+        for name, value in _machine(learner).items()
+        if name in pointer and pointer[name] != value
+    ]
+
+
+def _machine(learner: Learner) -> dict[str, Any]:
+    """What the last bits of a sum depend on."""
+    return {
         "threads": torch.get_num_threads(),
         "processes": learner.processes.world,
+        "device": learner.stage.device.type,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
     }
-    return [
-        f"{name}: {pointer.get(name)} before, {value} now; the result will differ in its last bits"
-        for name, value in now.items()
-        if pointer.get(name) != value
-    ]

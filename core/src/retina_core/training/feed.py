@@ -74,9 +74,9 @@ class Feed:
         windows = self._windows(samples, found, phase, rngs)
         device = self._stage.device
         labels = self._labels(samples, which, found, windows)
-        fov = _stack(samples.fov, found, windows) / 255
-        photos = _stack(samples.photos, found, windows) / 255 if self._stage.reads_photos else labels[:, :0]
-        layers = [_resized(x, phase).to(device) for x in (labels, fov, photos)]
+        fov = _stack(samples.fov, found, windows, device)
+        photos = _stack(samples.photos, found, windows, device) if self._stage.reads_photos else labels[:, :0]
+        layers = [_resized(x, phase) for x in (labels, fov, photos)]
         mean, std = self._photo_statistics(which, found)
         return Batch(
             labels=layers[0],
@@ -91,10 +91,10 @@ class Feed:
     def _labels(
         self, samples: PreparedSamples, which: int, found: list[int], windows: list[Window]
     ) -> Tensor:
-        soft = _stack(samples.labels, found, windows) / 255  # b k h w
+        soft = _stack(samples.labels, found, windows, self._stage.device)  # b k h w
         if self._stage.label_form == "soft":
             return soft
-        return (soft > self._levels[which]).float()
+        return (soft > self._levels[which].to(soft.device)).float()
 
     def _binary_levels(self, samples: PreparedSamples) -> Tensor:
         """(k 1 1): coverage above which a pixel is set, so that the share of set pixels is the true one.
@@ -150,12 +150,16 @@ def photo_statistics(photos: Tensor, fov: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance.sqrt().clamp_min(0.01)
 
 
-def _stack(layer: np.ndarray, found: list[int], windows: list[Window]) -> Tensor:
-    """Copies out of the mapped file, cut to their windows: float32 (b n h w) in 0..255."""
+def _stack(layer: np.ndarray, found: list[int], windows: list[Window], device: torch.device) -> Tensor:
+    """Copies out of the mapped file, cut to their windows: float32 (b n h w) in [0, 1].
+
+    They cross to the device as the bytes that they are, a quarter of what they become there.
+    """
     pieces = [
         torch.from_numpy(np.array(layer[i][:, w[0], w[1]])) for i, w in zip(found, windows, strict=True)
     ]
-    return torch.stack(pieces).float().contiguous(memory_format=torch.channels_last)
+    whole = torch.stack(pieces).to(device)
+    return whole.float().contiguous(memory_format=torch.channels_last) / 255
 
 
 def _resized(layer: Tensor, phase: Phase) -> Tensor:

@@ -18,7 +18,7 @@ from retina_core.data.prepare import PreparedSamples, prepare
 from retina_core.data.sample import Dataset
 from retina_core.errors import DatasetError, RunFolderError
 from retina_core.formats.lock import sole_use
-from retina_core.formats.stage_card import CARD, SEEN, read_card, read_seen
+from retina_core.formats.stage_card import CARD, SEEN, is_complete, read_card, read_seen
 from retina_core.formats.stage_folder import adopt_weights, load_stage, save_stage
 from retina_core.randomness import sample_seed
 from retina_core.registry import Registry
@@ -69,6 +69,9 @@ def fit(
         PluginError, ConfigError, DataError: before any work.
         RunFolderError: ``out`` holds a training with other data or settings.
         NonFiniteLossError: the training diverged; its last checkpoint is kept.
+        StorageError: the disk is full, or ``out`` cannot be written.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM; the step was finished and a checkpoint written. A second one is
+            obeyed at once.
     """
     registry = registry or Registry.discover()
     options = options or FitOptions()
@@ -148,7 +151,7 @@ class _Job:
         if not (self.folder / CARD).exists():
             return False
         if read_card(self.folder).provenance.get("request") == self.request:
-            return True
+            return is_complete(self.folder)  # what is missing is written again from the last checkpoint
         raise RunFolderError(
             self.folder, "it holds a stage trained with other data or settings", "choose another --out"
         )

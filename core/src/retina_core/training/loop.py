@@ -14,6 +14,7 @@ from torch import Tensor
 
 from retina_core.devices import autocast, resolve_device, resolve_precision
 from retina_core.errors import NonFiniteLossError
+from retina_core.interruption import StopRequest, stop_requests
 from retina_core.randomness import sample_rngs, sample_seed
 from retina_core.registry import Registry
 from retina_core.stages import Batch, LearningStage
@@ -32,6 +33,8 @@ LOG_ROWS = 200
 """Rows of ``log.jsonl`` in a training: enough for a curve."""
 MILESTONES = 10
 """Previews and checkpoints in a training where the config does not say."""
+AGREEMENT_STEPS = 8
+"""Steps between two agreements of several processes whether to stop: well inside the 30 s that torchrun waits."""
 REHEARSALS = 16
 """Passes over which batch statistics of averaged weights are estimated; their error is then that of 16 batches."""
 
@@ -63,6 +66,7 @@ class Loop:
         self.augmentation = Augmentation.of(stage.config)
         self.total = stage.config.seen_images
         self.seen = 0
+        self._steps = 0
         self._recent: list[dict[str, Tensor]] = []
         self._clock = (time.monotonic(), 0)
 
@@ -72,18 +76,31 @@ class Loop:
         Raises:
             NonFiniteLossError: a loss is infinite or not a number; the last good checkpoint is kept.
             RunFolderError: the folder holds a training of another request.
+            KeyboardInterrupt: Ctrl-C, or SIGTERM; the step was finished and a checkpoint written.
         """
         self._resume()
         trackers = Trackers(
             self.options.track if self.processes.first else (), self.folder, self.stage.name, self._config()
         )
-        with torch.random.fork_rng(devices=_cuda_devices(self.stage.device)):
+        with torch.random.fork_rng(devices=_cuda_devices(self.stage.device)), stop_requests() as stop:
             self._train_mode()
             while self.seen < self.total:
                 before = self.seen
                 self._step()
                 self._after_step(before, trackers)
+                self._stop_if_asked(stop, trackers)
         trackers.finish()
+
+    def _stop_if_asked(self, stop: StopRequest, trackers: Trackers) -> None:
+        self._steps += 1
+        # Several processes must stop at one step; to agree costs a message, so they do it now and then.
+        if self.processes.world == 1 or self._steps % AGREEMENT_STEPS == 0:
+            stop.signal = self.processes.highest(stop.signal or 0) or None
+            if stop.made:
+                self._write_checkpoint(trackers)
+                trackers.finish()
+                self._say(f"stopped after {self.seen} of {self.total} seen images; a checkpoint holds them")
+                stop.obey()
 
     def _step(self) -> None:
         phase = self.stage.plan(self.seen)
@@ -95,6 +112,8 @@ class Loop:
         context = StepContext(self.learner, phase, self.seen, rngs, self.augmentation)
         with autocast(self.stage.device, self.precision):
             self._recent.append(self.stage.training_step(batch, context))
+        for optimizer in self.learner.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)  # of a large network, gigabytes that only the step needs
         self.processes.average_buffers(self.learner.networks.values())
         self.seen += phase.batch_size
 
@@ -102,10 +121,11 @@ class Loop:
         done = self.seen >= self.total
         if done or self._passed(before, max(1, self.total // LOG_ROWS)):
             self._write_log(trackers)
-        if done or self._passed(before, self._every(self.stage.config.checkpoint_every)):
-            self._write_checkpoint(trackers)
+        # Before the checkpoint: a kill between the two then costs no preview, which is drawn again.
         if done or self._passed(before, self._every(self.stage.config.preview_every)):
             self._write_preview()
+        if done or self._passed(before, self._every(self.stage.config.checkpoint_every)):
+            self._write_checkpoint(trackers)
 
     def _every(self, configured: int) -> int:
         return configured or max(1, self.total // MILESTONES)
@@ -211,15 +231,16 @@ class Loop:
     def _resume(self) -> None:
         self.seen, differences = self.checkpoints.resume(self.learner)
         for line in differences:
-            self.options.listener.say(f"{self.stage.name}: {line}")
+            self._say(line)
         if self.seen:
-            self.options.listener.say(
-                f"{self.stage.name}: goes on from {self.seen} of {self.total} seen images"
-            )
+            self._say(f"goes on from {self.seen} of {self.total} seen images")
         if self.processes.first:
-            self.folder.mkdir(parents=True, exist_ok=True)
             self.log.cut(self.seen)
         self._clock = (time.monotonic(), self.seen)
+
+    def _say(self, line: str) -> None:
+        if self.processes.first:
+            self.options.listener.say(f"{self.stage.name}: {line}")
 
     def _train_mode(self) -> None:
         for network in self.learner.networks.values():

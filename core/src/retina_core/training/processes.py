@@ -6,6 +6,7 @@ batch, and gradients are averaged after each backward pass. Batch statistics are
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from retina_core.errors import InvalidValueError
+
+
+def leave() -> None:
+    """Take leave of the other processes, where there are any; called when the interpreter ends."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Processes:
             return cls()
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            atexit.register(leave)
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property
@@ -65,6 +73,15 @@ class Processes:
     def average_buffers(self, networks: Iterable[nn.Module]) -> None:
         """Keep running statistics of batch normalisation the same everywhere."""
         self.average([b for n in networks for b in n.buffers() if b.is_floating_point()])
+
+    def highest(self, value: int) -> int:
+        """The highest of the processes' values, the same for all of them."""
+        if self.world == 1:
+            return value
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        agreed = torch.tensor(value, device=device)
+        dist.all_reduce(agreed, dist.ReduceOp.MAX)
+        return int(agreed)
 
     def wait(self) -> None:
         """Until every process is here."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
+from retina_core.optimizers import fused_adam
 from retina_core.randomness import normal
 from retina_core.roles import LabelGenerator
-from retina_core.stages import Batch, LearningStage, fused_adam
+from retina_core.stages import Batch, LearningStage
 from retina_core.training.previews import label_picture
 from retina_dcgan.config import DCGANConfig
 from retina_dcgan.losses import discriminator_loss, generator_loss, r1_penalty

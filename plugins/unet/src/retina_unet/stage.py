@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
+from retina_core.optimizers import fused_adam
 from retina_core.roles import Segmenter
-from retina_core.stages import Batch, LearningStage, Phase, fused_adam
+from retina_core.stages import Batch, LearningStage, Phase
 from retina_core.tiling import in_tiles, over_turns
 from retina_core.training.feed import photo_statistics
 from retina_core.training.previews import label_picture, side_by_side

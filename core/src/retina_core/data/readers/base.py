@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import ClassVar
 from retina_core.config import DataConfig
 from retina_core.data.pictures import SUFFIXES, FilePicture
 from retina_core.data.sample import Dataset, Sample
+from retina_core.names import composed
 
 
 class Reader(ABC):
@@ -46,16 +46,18 @@ def pictures_in(folder: Path, root: Path) -> list[FilePicture]:
 
 def stem(picture: FilePicture) -> str:
     """A file's name without its ending, composed (NFC), so that files from any system can be paired by it."""
-    return unicodedata.normalize("NFC", picture.path.stem)
+    return composed(picture.path.stem)
 
 
 def by_stem(pictures: Iterable[FilePicture], problems: list[str]) -> dict[str, FilePicture]:
-    """Pictures by stem; of two that differ in their ending only, the second is a problem."""
+    """Pictures by stem; of two that differ in their ending only (or in how accents are stored), one is a problem."""
     found: dict[str, FilePicture] = {}
     for picture in pictures:
         first = found.setdefault(stem(picture), picture)
         if first is not picture:
-            problems.append(f"{picture.name}: differs from {first.name} in its ending only; leave one out")
+            alike = picture.path.suffix == first.path.suffix
+            where = "in how its accents are stored" if alike else "in its ending"
+            problems.append(f"{picture.name}: differs from {first.name} {where} only; leave one out")
     return found
 
 

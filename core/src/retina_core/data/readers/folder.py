@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +19,11 @@ from retina_core.data.readers.base import (
     without_photo,
 )
 from retina_core.data.readers.metadata import TABLES, Row, read_metadata
+from retina_core.data.readers.place import Place
 from retina_core.data.sample import Dataset, FovRule, Sample
+from retina_core.names import composed, shown
 
+PHOTO_FOLDER: Final = "images"
 LABEL_FOLDERS: Final = ("labels", "masks")
 
 PLAIN_CHANNEL: Final = "label"
@@ -49,15 +53,16 @@ class FolderReader(Reader):
         by_name = {row.photo: row for row in rows or ()}
         samples = []
         for photo in contents.photos.values():
-            row = by_name.pop(photo.name, None) or by_name.pop(photo.path.name, None)
+            name = composed(photo.path.name)
+            row = by_name.pop(f"{PHOTO_FOLDER}/{name}", None) or by_name.pop(name, None)
             if rows is not None and row is None:
                 problems.append(f"{photo.name}: stands in no row of the metadata; add one or leave it out")
             elif sample := contents.sample(photo, row, problems):
                 samples.append(sample)
-        problems.extend(f"{row.where}: {row.photo} is not there; add the file" for row in by_name.values())
+        problems.extend(_without_file(folder, row) for row in by_name.values())
         problems.extend(without_photo(contents.unused()))
         return Dataset(
-            name=folder.resolve().name,
+            name=shown(Path(os.path.realpath(folder)).name),
             reader=self.name,
             root=folder,
             samples=tuple(sorted(samples, key=lambda sample: sample.id)),
@@ -75,18 +80,20 @@ class _Contents:
     labels: dict[str, dict[str, FilePicture]]
     """Channel -> name without ending -> map."""
     fovs: dict[str, FilePicture]
-    fov_rule: FovRule = "full"
+    fov_rule: FovRule
     """Where a photograph without its own fov has it from."""
+    place: Place
     claimed: set[Path] = field(default_factory=set)
 
     @classmethod
     def of(cls, root: Path, problems: list[str], config: DataConfig) -> _Contents:
         return cls(
             root,
-            by_stem(pictures_in(root / "images", root), problems),
+            by_stem(pictures_in(root / PHOTO_FOLDER, root), problems),
             dict(_labels(root, problems, config)),
             by_stem(pictures_in(root / "fov", root), problems),
             config.fov,
+            Place(root),
         )
 
     def sample(self, photo: FilePicture, row: Row | None, problems: list[str]) -> Sample | None:
@@ -95,13 +102,22 @@ class _Contents:
         Whether a file that a row names is there shows when all pictures are read.
         """
         eye = stem(photo)
+        files = [photo]
         matches = {channel: _match(maps, eye, channel) for channel, maps in self.labels.items()}
         labels = {channel: picture for channel, picture in matches.items() if picture}
         fov = _match(self.fovs, eye, "fov")
         for channel, path in row.labels.items() if row else ():
-            labels[channel] = FilePicture(self.root / path, self.root)
+            labels[channel] = FilePicture(self.place.of(path), self.root)
+            files.append(labels[channel])
         if row and row.fov:
-            fov = FilePicture(self.root / row.fov, self.root)
+            fov = FilePicture(self.place.of(row.fov), self.root)
+            files.append(fov)
+        if row and (outside := [file for file in files if self.place.leads_out(file.path)]):
+            advice = "put the file itself there"
+            problems.extend(
+                f"{row.where}: {file.name} is a link out of the folder; {advice}" for file in outside
+            )
+            return None
         self.claimed.update(picture.path for picture in (*labels.values(), fov) if picture)
         if not labels and (row is None or row.grade is None):
             problems.append(
@@ -134,8 +150,13 @@ def _labels(
         return
     channels = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")
     plain = pictures_in(folder, root)
+    found: dict[str, str] = {}
     for channel in channels:
-        yield channel, by_stem(pictures_in(folder / channel, root), problems)
+        if (first := found.setdefault(composed(channel), channel)) == channel:
+            yield composed(channel), by_stem(pictures_in(folder / channel, root), problems)
+        else:
+            alike = f"differs from {folder.name}/{first} in how its accents are stored only"
+            problems.append(f"{folder.name}/{channel}: {alike}; join them")
     if channels:
         advice = f"move it into {folder.name}/<channel>/"
         problems.extend(f"{picture.name}: lies beside the channels' folders; {advice}" for picture in plain)
@@ -147,3 +168,9 @@ def _labels(
 def _match(maps: dict[str, FilePicture], eye: str, channel: str) -> FilePicture | None:
     """The map that belongs to a photograph by its name."""
     return maps.get(eye) or maps.get(f"{eye}_mask") or maps.get(f"{eye}_{channel}")
+
+
+def _without_file(folder: Path, row: Row) -> str:
+    if (folder / row.photo).exists():
+        return f"{row.where}: {row.photo} does not lie directly in {PHOTO_FOLDER}/; move it there"
+    return f"{row.where}: {row.photo} is not there; add the file"

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Final, NamedTuple, TextIO
+from typing import Final, NamedTuple, TextIO, cast
 
 from retina_core.data.sample import Part
+from retina_core.formats.strict_json import parse_json
+from retina_core.names import composed, is_visible, shown
 
 TABLES: Final = ("metadata.jsonl", "metadata.csv")
+
+LONGEST_PATH: Final = 1_000
+"""Letters; systems allow 4,096 bytes with the folder's own path, and 255 for each part."""
+LONGEST_LINE: Final = 1_000_000
+MOST_BYTES: Final = 2**30
+"""What is read of a table: lines of so many letters, and a GiB, which holds a million rows."""
 
 _PHOTO: Final = "file_name"
 _FOV: Final = "fov_file_name"
@@ -23,6 +30,7 @@ class Row(NamedTuple):
     where: str
     """The table and line, for messages."""
     photo: str
+    """Composed (NFC), however the table has it."""
     labels: Mapping[str, str]
     """Channel -> its map, from columns ``<channel>_file_name``."""
     fov: str | None
@@ -38,43 +46,79 @@ class Row(NamedTuple):
 
 def read_metadata(folder: Path, problems: list[str]) -> list[Row] | None:
     """The rows of the folder's table, None if it has none; a row of no use is a line in ``problems``."""
-    table = next((folder / name for name in TABLES if (folder / name).is_file()), None)
-    if table is None:
+    tables = [folder / name for name in TABLES if (folder / name).is_file()]
+    if not tables:
         return None
+    table, *others = tables
+    problems.extend(f"{other.name}: lies beside {table.name}; leave one of them out" for other in others)
     rows: list[Row] = []
     seen: dict[str, str] = {}
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            for where, values in _lines(table, file, problems):
-                try:
-                    row = _row(where, values)
-                except ValueError as error:
-                    problems.append(f"{where}: {error}")
-                    continue
-                first = seen.setdefault(row.photo, where)
-                if first == where:
-                    rows.append(row)
-                else:
-                    problems.append(f"{where}: names {row.photo} again, after {first}; leave one out")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        for where, values in _lines(table, problems):
+            try:
+                row = _row(where, values)
+            except ValueError as error:
+                problems.append(f"{where}: {error}")
+                continue
+            first = seen.setdefault(row.photo, where)
+            if first == where:
+                rows.append(row)
+            else:
+                problems.append(f"{where}: names {shown(row.photo)} again, after {first}; leave one out")
+    except (OSError, ValueError, csv.Error) as error:
         problems.append(f"{table.name}: cannot be read ({error}); save it as UTF-8 text")
     return rows
 
 
-def _lines(table: Path, file: TextIO, problems: list[str]) -> Iterator[tuple[str, Mapping[str, object]]]:
-    if table.suffix == ".csv":
-        reader = csv.DictReader(file, skipinitialspace=True)
-        for values in reader:
-            yield f"{table.name} line {reader.line_num}", {str(k).strip(): v for k, v in values.items()}
-        return
-    for number, line in enumerate(file, start=1):
-        where = f"{table.name} line {number}"
+def _lines(table: Path, problems: list[str]) -> Iterator[tuple[str, Mapping[str, object]]]:
+    if table.stat().st_size > MOST_BYTES:
+        raise ValueError(f"it is larger than {MOST_BYTES // 2**30} GiB")
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        read = _csv_rows if table.suffix == ".csv" else _json_rows
+        yield from read(table.name, _bounded(file), problems)
+
+
+def _bounded(file: TextIO) -> Iterator[str]:
+    """The lines of a file, none of them longer than ``LONGEST_LINE``."""
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise ValueError(f"line {number} has more than {LONGEST_LINE:,} letters: write one row per line")
+        yield line
+
+
+def _csv_rows(
+    table: str, lines: Iterator[str], problems: list[str]
+) -> Iterator[tuple[str, Mapping[str, object]]]:
+    reader = csv.reader(lines, skipinitialspace=True, strict=True)  # strict: an open quote would swallow rows
+    header = [cell.strip() for cell in next(reader, [])]
+    if twice := sorted({name for name in header if name and header.count(name) > 1}):
+        raise ValueError(f"it has two columns {twice[0]!r:.80}: leave one out")
+    if _PHOTO not in header:
+        reason = f"it has no column {_PHOTO}, but {', '.join(header) or 'none'!r:.200}"
+        raise ValueError(f"{reason}: name the column, and separate columns by commas")
+    for cells in reader:
+        where = f"{table} line {reader.line_num}"
+        if any(cells[len(header) :]):
+            problems.append(
+                f"{where}: has {len(cells)} cells under {len(header)} columns; quote cells with commas"
+            )
+        elif any(cells):
+            yield where, dict(zip(header, cells, strict=False))
+
+
+def _json_rows(
+    table: str, lines: Iterator[str], problems: list[str]
+) -> Iterator[tuple[str, Mapping[str, object]]]:
+    for number, line in enumerate(lines, start=1):
+        where = f"{table} line {number}"
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
-        except (ValueError, RecursionError):
-            problems.append(f"{where}: is not JSON; write one object per line")
+            values = parse_json(line)
+        except ValueError as error:
+            problems.append(f"{where}: is no JSON that can be used ({error}); write one object per line")
             continue
         if isinstance(values, dict):
             yield where, values
@@ -89,24 +133,37 @@ def _row(where: str, values: Mapping[str, object]) -> Row:
     paths = {
         column: _path(values, column) for column in values if column.endswith(_ENDING) and column != _FOV
     }
-    labels = {column.removesuffix(_ENDING): path for column, path in paths.items() if path is not None}
-    split = _text(values, "split")
+    labels = {
+        composed(column.removesuffix(_ENDING)): path for column, path in paths.items() if path is not None
+    }
     return Row(
         where,
-        photo,
+        composed(photo),
         labels,
         _path(values, _FOV),
         _grade(values.get("grade")),
         _text(values, "patient"),
         _text(values, "group"),
-        "train" if split == "train" else "test" if split == "test" else None,
+        _part(values),
         values.get("phantom") in (True, "true", "True"),
     )
 
 
+def _part(values: Mapping[str, object]) -> Part | None:
+    split = _text(values, "split")
+    if split not in {None, "train", "test"}:
+        raise ValueError(f"split is {split!r:.80}; write train or test, or leave it empty")
+    return cast(Part | None, split)
+
+
 def _text(values: Mapping[str, object], column: str) -> str | None:
     value = values.get(column)
-    return None if value is None or value == "" else str(value)
+    if value is None or value == "":
+        return None
+    text = str(value)
+    if isinstance(value, (dict, list, bool)) or not is_visible(text):
+        raise ValueError(f"{column} is {value!r:.80}; write one line of text")
+    return composed(text)
 
 
 def _path(values: Mapping[str, object], column: str) -> str | None:
@@ -114,8 +171,10 @@ def _path(values: Mapping[str, object], column: str) -> str | None:
     value = values.get(column)
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or not value.isprintable():
+    if not isinstance(value, str) or not is_visible(value):
         raise ValueError(f"{column} is {value!r:.80}, which is no path; write the file's path in this folder")
+    if len(value) > LONGEST_PATH or any(len(part.encode()) > 255 for part in value.split("/")):
+        raise ValueError(f"{column} is {value!r:.80}..., longer than a path can be; shorten the file's name")
     windows, parts = PureWindowsPath(value), PurePosixPath(value).parts
     if windows.drive or windows.root or ".." in windows.parts or not parts:
         raise ValueError(f"{column} is {value!r:.80}, which points outside the folder; move the file into it")

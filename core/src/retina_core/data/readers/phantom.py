@@ -12,7 +12,8 @@ import numpy as np
 
 from retina_core.config import DataConfig
 from retina_core.data.masks import Mask
-from retina_core.data.pictures import ArrayPicture, Picture
+from retina_core.data.pictures import ArrayPicture
+from retina_core.data.pixels import Picture
 from retina_core.data.readers.base import Reader
 from retina_core.data.sample import Dataset, Sample
 from retina_core.errors import InvalidValueError
