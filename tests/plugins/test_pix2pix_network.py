@@ -112,8 +112,10 @@ def test_a_photograph_does_not_depend_on_its_batch() -> None:
 
 
 def test_three_decoder_steps_drop_as_in_the_paper() -> None:
-    steps = generator(256).decoder
-    assert [step.dropout.probability for step in steps] == [0.5, 0.5, 0.5, 0, 0, 0, 0]
+    network = generator(256)
+    masks = network.masks(sample_rngs(0, 2))
+    assert [mask.shape for mask in masks] == [(2, 8, 2, 2), (2, 8, 4, 4), (2, 8, 8, 8)]
+    assert all(set(mask.unique().tolist()) == {0.0, 2.0} for mask in masks)
 
 
 @pytest.mark.parametrize("resolution", [32, 256])

@@ -1,4 +1,4 @@
-"""pix2pix as an image translator: Isola et al. 2017, arXiv 1611.07004, as stage II of SynthMed uses it."""
+"""pix2pix as an image translator: Isola et al. 2017, arXiv 1611.07004, as stage II of SynthMed uses it, and pix2pixHD."""
 
 from typing import TYPE_CHECKING, Any
 

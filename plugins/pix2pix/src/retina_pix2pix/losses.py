@@ -1,12 +1,14 @@
-"""The conditional game of pix2pix and its distance to the true photograph.
+"""The conditional game of pix2pix, its distance to the true photograph, and pix2pixHD's in the discriminators' features.
 
 Isola et al. 2017, arXiv 1611.07004, equations 1 to 4; the least-squares game is Mao et al. 2017, arXiv 1611.04076.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,3 +35,13 @@ def generator_loss(fake_logits: Tensor, game: Game) -> Tensor:
 def photo_distance(painted: Tensor, photo: Tensor) -> Tensor:
     """Mean of |y - G(x)| over pixels and colours, both in [-1, 1] (paper, equation 3)."""
     return (painted - photo).abs().mean()
+
+
+def feature_distance(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Mean over discriminators k of the sum over layers i of mean |D_k^i(x, y) - D_k^i(x, G(x))|, logits left out.
+
+    Wang et al. 2018, arXiv 1711.11585, equation 4; the mean over discriminators is the released code's.
+    """
+    pairs = [zip(r[:-1], f[:-1], strict=True) for r, f in zip(real, fake, strict=True)]
+    distances = [(r.detach() - f).abs().mean() for layers in pairs for r, f in layers]
+    return torch.stack(distances).sum() / len(pairs)

@@ -25,7 +25,8 @@ import torch
 from torch import Generator as Randomness
 from torch import Tensor, nn
 
-from retina_core.randomness import SampleDropout
+from retina_core.norms import InstanceNorm2d
+from retina_core.randomness import dropout_mask
 
 Upsampling = Literal["resize", "transposed"]
 
@@ -58,22 +59,36 @@ class Generator(nn.Module):
         self.decoder = nn.ModuleList()
         for step, (f_skip, f_deep) in enumerate(zip(widths[-2::-1], widths[:0:-1], strict=True)):
             f_in = f_deep if step == 0 else 2 * f_deep
-            self.decoder.append(Up(f_in, f_skip, upsampling, dropout if step < DROPOUT_STEPS else 0.0))
+            self.decoder.append(Up(f_in, f_skip, upsampling))
+        self.dropout = dropout
+        dropping = widths[-2::-1][:DROPOUT_STEPS]
+        self.mask_shapes = [(f, 2**step, 2**step) for step, f in enumerate(dropping, start=1)]
         self.head = nn.Sequential(nn.ReLU(), upsample(2 * widths[0], colours, upsampling))
         self.apply(init_weights)
 
     def forward(self, labels: Tensor, fov: Tensor, rngs: Sequence[Randomness] | None = None) -> Tensor:
         """Paint; ``rngs``, one generator per sample, draw the dropout: without them nothing is dropped."""
+        # All of them first, so that the rest is arithmetic alone and can be compiled in one piece.
+        masks = self.masks(rngs)
         x = condition(labels, fov)  # b k+1 h w
         skips: list[Tensor] = []
         for down in self.encoder:
             x = down(x)  # b f h/2 w/2, halved at each step
             skips.append(x)
         x = skips.pop()  # b f 1 1
-        for up in self.decoder:
-            x = torch.cat([up(x, rngs), skips.pop()], dim=1)  # b 2f 2 2, doubled at each step
+        for step, up in enumerate(self.decoder):
+            x = up(x)  # b f 2 2, doubled at each step
+            if step < len(masks):
+                x = x * masks[step].to(x.device, x.dtype)
+            x = torch.cat([x, skips.pop()], dim=1)  # b 2f 2 2
         photo = torch.tanh(self.head(x).float())  # b c h w
         return photo * fov + (fov - 1.0)
+
+    def masks(self, rngs: Sequence[Randomness] | None) -> list[Tensor]:
+        """What drops features of the innermost decoder steps (b f 2 2), (b f 4 4), (b f 8 8)."""
+        if rngs is None or self.dropout == 0:
+            return []
+        return [dropout_mask(self.dropout, rngs, *shape) for shape in self.mask_shapes]
 
 
 class PatchDiscriminator(nn.Module):
@@ -111,7 +126,7 @@ class Down(nn.Module):
     def __init__(self, f_in: int, f_out: int, norm: bool) -> None:
         super().__init__()
         self.convolution = downsample(f_in, f_out, bias=not norm)
-        self.norm = nn.InstanceNorm2d(f_out, affine=True) if norm else nn.Identity()
+        self.norm = InstanceNorm2d(f_out, affine=True) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.convolution(nn.functional.leaky_relu(x, SLOPE))  # b f_out h/2 w/2
@@ -122,16 +137,14 @@ class Down(nn.Module):
 class Up(nn.Module):
     """One doubling: (b f_in h w) -> (b f_out 2h 2w), before its nonlinearity."""
 
-    def __init__(self, f_in: int, f_out: int, upsampling: Upsampling, dropout: float) -> None:
+    def __init__(self, f_in: int, f_out: int, upsampling: Upsampling) -> None:
         super().__init__()
         self.convolution = upsample(f_in, f_out, upsampling, bias=False)
-        self.norm = nn.InstanceNorm2d(f_out, affine=True)
-        self.dropout = SampleDropout(dropout)
+        self.norm = InstanceNorm2d(f_out, affine=True)
 
-    def forward(self, x: Tensor, rngs: Sequence[Randomness] | None) -> Tensor:
-        x = self.convolution(torch.relu(x))  # b f_out 2h 2w
-        dropped: Tensor = self.dropout(self.norm(x), rngs)
-        return dropped
+    def forward(self, x: Tensor) -> Tensor:
+        normed: Tensor = self.norm(self.convolution(torch.relu(x)))  # b f_out 2h 2w
+        return normed
 
 
 def condition(labels: Tensor, fov: Tensor) -> Tensor:
@@ -160,7 +173,7 @@ def patch_layers(f_in: int, strided: int, width: int, max_width: int) -> nn.Sequ
         f_in, f_out = min(width * 2 ** (step - 1), max_width), min(width * 2**step, max_width)
         stride = 2 if step < strided else 1
         layers += [nn.Conv2d(f_in, f_out, 4, stride=stride, padding=1, bias=False)]
-        layers += [nn.InstanceNorm2d(f_out, affine=True), nn.LeakyReLU(SLOPE)]
+        layers += [InstanceNorm2d(f_out, affine=True), nn.LeakyReLU(SLOPE)]
     return nn.Sequential(*layers, nn.Conv2d(f_out, 1, 4, padding=1))
 
 
@@ -170,7 +183,7 @@ def pixel_layers(f_in: int, width: int) -> nn.Sequential:
         nn.Conv2d(f_in, width, 1),
         nn.LeakyReLU(SLOPE),
         nn.Conv2d(width, 2 * width, 1, bias=False),
-        nn.InstanceNorm2d(2 * width, affine=True),
+        InstanceNorm2d(2 * width, affine=True),
         nn.LeakyReLU(SLOPE),
         nn.Conv2d(2 * width, 1, 1),
     )
@@ -196,6 +209,6 @@ def init_weights(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.InstanceNorm2d):
+    elif isinstance(module, nn.InstanceNorm2d) and module.affine:
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from retina_core.optimizers import fused_adam
 from retina_core.roles import ImageTranslator
-from retina_core.stages import Batch, LearningStage, fused_adam
+from retina_core.stages import Batch, LearningStage, Phase
 from retina_core.training.previews import label_picture, side_by_side
 from retina_pix2pix.config import Pix2PixConfig
 from retina_pix2pix.losses import discriminator_loss, generator_loss, photo_distance
 from retina_pix2pix.network import Generator, PatchDiscriminator
+from retina_pix2pix.network_hd import HDGenerator, MultiScaleDiscriminator
+from retina_pix2pix.training_hd import hd_step, stretch_at
 
 if TYPE_CHECKING:
     from retina_core.training.context import StepContext
@@ -29,22 +33,14 @@ class Pix2PixTranslator(LearningStage, ImageTranslator):
 
     def __init__(self, config: Pix2PixConfig, channels: Sequence[str]) -> None:
         super().__init__(config, channels)
-        k = len(self.channels)
-        self.generator = Generator(
-            channels=k,
-            resolution=config.resolution,
-            width=config.width,
-            max_width=config.max_width,
-            dropout=config.dropout,
-            upsampling=config.upsampling,
-        )
-        self.discriminator = PatchDiscriminator(
-            channels=k,
-            resolution=config.resolution,
-            receptive_field=None if config.receptive_field == "image" else int(config.receptive_field),
-            width=config.discriminator_width,
-            max_width=config.max_width,
-        )
+        self.small = False
+        """Whether only hd's global generator has learned so far; known once a step was taken."""
+        self.generator: Generator | HDGenerator
+        self.discriminator: PatchDiscriminator | MultiScaleDiscriminator
+        if config.variant == "hd":
+            self.generator, self.discriminator = _hd_networks(config, len(self.channels))
+        else:
+            self.generator, self.discriminator = _unet_networks(config, len(self.channels))
 
     def networks(self) -> dict[str, nn.Module]:
         """Generator and discriminator."""
@@ -59,8 +55,25 @@ class Pix2PixTranslator(LearningStage, ImageTranslator):
             "discriminator": fused_adam(self.discriminator, config.discriminator_learning_rate, betas),
         }
 
+    def plan(self, seen_images: int) -> Phase:
+        """One phase; ``variant=hd`` has one for each of its generators, with learning rates that fall in each.
+
+        Batches come at full size in both: the global generator learns on them halved after augmentation.
+        """
+        if self.config.variant == "unet":
+            return super().plan(seen_images)
+        stretch = stretch_at(self.config, seen_images)
+        passed = (seen_images - stretch.begin) / (stretch.end - stretch.begin)
+        return replace(super().plan(round(passed * self.config.seen_images)), trainable=stretch.trainable)
+
     def training_step(self, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """Update both networks on real pairs; return detached scalar losses."""
+        if isinstance(self.generator, HDGenerator) and isinstance(
+            self.discriminator, MultiScaleDiscriminator
+        ):
+            self.small = stretch_at(self.config, context.seen_images).small
+            return hd_step(self.generator, self.discriminator, batch, context, self.config)
+
         labels, fov, photos = context.augment(batch)  # b k h w, b 1 h w, b c h w
         real = photos * 2 - 1
         fake = self.generator(labels, fov, context.rngs)  # b c h w
@@ -82,9 +95,56 @@ class Pix2PixTranslator(LearningStage, ImageTranslator):
         self, labels: Tensor, fov: Tensor, *, rngs: Sequence[torch.Generator], style: Tensor | None = None
     ) -> Tensor:
         """Photographs (b c h w) in [0, 1]; dropout from ``rngs`` is what tells two paintings of a map apart."""
-        photos: Tensor = self.generator(labels.to(self.device), fov.to(self.device), rngs)  # b c h w
+        labels, fov = labels.to(self.device), fov.to(self.device)
+        if isinstance(self.generator, HDGenerator):
+            paint = self.generator.paint_enlarged if self.small else self.generator
+            # One at a time: eight of 1024 px would need gigabytes.
+            ones = [paint(labels[i : i + 1], fov[i : i + 1], [rng]) for i, rng in enumerate(rngs)]
+            photos = torch.cat(ones)  # b c h w
+        else:
+            photos = self.generator(labels, fov, rngs)  # b c h w
         return ((photos + 1) / 2).clamp(0, 1)
 
     def preview(self, batch: Batch, rngs: Sequence[torch.Generator]) -> Tensor:
         """Each map beside the photograph painted over it."""
         return side_by_side(label_picture(batch.labels), self.translate(batch.labels, batch.fov, rngs=rngs))
+
+
+def _unet_networks(config: Pix2PixConfig, channels: int) -> tuple[Generator, PatchDiscriminator]:
+    generator = Generator(
+        channels=channels,
+        resolution=config.resolution,
+        width=config.width,
+        max_width=config.max_width,
+        dropout=config.dropout,
+        upsampling=config.upsampling,
+    )
+    discriminator = PatchDiscriminator(
+        channels=channels,
+        resolution=config.resolution,
+        receptive_field=None if config.receptive_field == "image" else int(config.receptive_field),
+        width=config.discriminator_width,
+        max_width=config.max_width,
+    )
+    return generator, discriminator
+
+
+def _hd_networks(config: Pix2PixConfig, channels: int) -> tuple[HDGenerator, MultiScaleDiscriminator]:
+    generator = HDGenerator(
+        channels=channels,
+        width=config.width,
+        max_width=config.max_width,
+        downsamplings=config.downsamplings,
+        blocks=config.blocks,
+        local_blocks=config.local_blocks,
+        dropout=config.dropout,
+        upsampling=config.upsampling,
+    )
+    discriminator = MultiScaleDiscriminator(
+        channels=channels,
+        resolution=config.resolution,
+        scales=config.discriminators,
+        receptive_field=int(config.receptive_field),
+        width=config.discriminator_width,
+    )
+    return generator, discriminator
