@@ -190,7 +190,7 @@ ROWS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "a fov outside": ({"file_name": "images/0.png", "fov_file_name": "/a.png"}, "points outside the folder"),
     "no path": ({"file_name": 7}, "is no path"),
-    "a zero byte": ({"file_name": "images/\0.png"}, "is no path"),
+    "a zero byte": ({"file_name": "images/\0.png"}, "cannot be printed"),
     "no name": ({"grade": 1}, "names no photograph"),
     "a grade": ({"file_name": "images/0.png", "grade": 5}, "write 0 to 4"),
     "a true grade": ({"file_name": "images/0.png", "grade": True}, "write 0 to 4"),

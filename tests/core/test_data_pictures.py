@@ -123,7 +123,7 @@ def broken_files(folder: Path) -> dict[Path, str]:
         folder / "text.png": "is not a picture",
         folder / "empty.png": "is empty",
         folder / "folder.png": "is a folder",
-        folder / "loop.png": "is not there",
+        folder / "loop.png": "is a link that leads nowhere",
         folder / "cut.jpg": "is truncated",
         folder / "cut.png": "is truncated",
         folder / "float.tif": "8 or 16 bits",

@@ -200,21 +200,34 @@ def test_what_a_later_minor_version_adds_is_passed_over(folder: Path) -> None:
     assert read_card(folder).name == "toy"
 
 
-PATHS = ["../vessel", "a/b", "/etc/passwd", "..", ".", ".hidden", "a\\b", "a\nb", "", "x" * 65, "C:", "é"]
+PATHS = ["../vessel", "a/b", "/etc/passwd", "..", ".", ".hidden", "a\\b", "a\nb", "", "x" * 65, "C:"]
+UNSAFE = [*PATHS, "-rf", "a.", "a ", " a", "CON", "nul.txt", "fov", "a*b", "a,b", "a\u202eb", "a\ud800"]
 
 
-@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("name", [*PATHS, "é"])
 def test_a_path_in_a_name_is_refused(folder: Path, name: str) -> None:
     original = (folder / CARD).read_text()
-    for change in (
-        {"name": name},
-        {"plugin": name},
-        {"channels": ["vessel", name]},
-        {"files": {name: "0" * 64}},
-    ):
+    for change in ({"name": name}, {"plugin": name}, {"files": {name: "0" * 64}}):
         (folder / CARD).write_text(original)
         edit(folder, **change)
         assert refusal(folder) == f"config.json: {name!r} is no name"
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_a_channel_that_could_be_no_folder_is_refused(folder: Path, name: str) -> None:
+    edit(folder, channels=["vessel", name])
+    assert refusal(folder).startswith("config.json")
+
+
+@pytest.mark.parametrize("name", ["optic disc", "Gefäß", "血管", "رگ\u200cها", "drusen (soft)", "a.b"])
+def test_a_channel_may_have_any_letters_and_spaces(folder: Path, name: str) -> None:
+    edit(folder, channels=["vessel", name])
+    assert read_card(folder).channels == ("vessel", name)
+
+
+def test_a_channel_that_is_named_twice_is_refused(folder: Path) -> None:
+    edit(folder, channels=["Gefäß", "Gefa\u0308ß"])
+    assert refusal(folder) == "config.json: channels: one is named twice"
 
 
 def test_a_missing_or_changed_file_is_refused(folder: Path) -> None:
@@ -492,5 +505,5 @@ def test_a_folder_without_leave_to_write_is_a_storage_error(tmp_path: Path) -> N
 
 
 def test_seen_photographs_can_be_written_alone(tmp_path: Path) -> None:
-    write_seen(tmp_path, {"c", "a"})
-    assert read_seen(tmp_path) == {"a", "c"}
+    write_seen(tmp_path, {"c" * 64, "a" * 64})
+    assert read_seen(tmp_path) == {"a" * 64, "c" * 64}

@@ -101,5 +101,8 @@ def test_a_stride_that_needs_more_memory_than_there_is_is_refused(tmp_path: Path
     lying = content.replace(rb"[2, 1]", rb"[9, 1]")
     assert lying != content
     path.write_bytes(lying)
+    with pytest.raises(ValueError, match="SHA-256"):
+        load_tree(path)
+    path.write_bytes(lying.replace(b"sha256", b"sha-1!"))  # a liar names no hash
     with pytest.raises(ValueError, match="stride"):
         load_tree(path)
