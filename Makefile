@@ -17,11 +17,13 @@ endif
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PYPROJECTS := core/pyproject.toml cli/pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS))
 BUILD_TOOLS := hatchling editables
-TEST_TOOLS := accelerate hypothesis pytest pytest-timeout scikit-learn tensorboard
+TEST_TOOLS := accelerate coverage hypothesis pytest pytest-timeout scikit-learn tensorboard
 LINT_TOOLS := mypy ruff
+BENCH_TOOLS := monai
+DOCS_TOOLS := mkdocs mkdocs-material 'mkdocstrings[python]'
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test coverage lint format docs bench clean
 .DEFAULT_GOAL := help
 
 help:  ## show these lines
@@ -37,6 +39,15 @@ demo: $(VENV)/.installed  ## set up, and run the whole pipeline on phantom eyes 
 test: $(VENV)/.tools  ## set up what is missing, and run all tests
 	$(BIN)/python -m pytest $(PYTEST)
 
+# Measuring slows imports, which one test times.
+UNTIMED := --deselect tests/workspace/test_start_up.py::test_help_takes_a_twelfth_of_importing_torch_and_list_a_sixth
+
+coverage: $(VENV)/.tools  ## all tests again, and which lines and branches none of them ran (longer)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(UNTIMED) $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 lint: $(VENV)/.tools  ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,8 +57,17 @@ format: $(VENV)/.tools  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## remove the environment, the caches and runs/demo
-	rm -rf $(VENV) runs/demo .pytest_cache .mypy_cache .ruff_cache
+docs: $(VENV)/.docs  ## write the generated reference anew, and the site: site/index.html
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html in a browser."
+
+# On a machine with nothing else to do.
+bench: $(VENV)/.bench  ## time our steps beside the usual code and public networks, into benchmarks/results.json
+	$(BIN)/python benchmarks/bench.py --out benchmarks/results.json
+
+clean:  ## remove the environment, the caches, the site and runs/demo
+	rm -rf $(VENV) runs/demo site .coverage* .pytest_cache .mypy_cache .ruff_cache
 
 # Built without isolation, so that the build tools too are those of constraints.txt.
 $(VENV)/.installed: constraints.txt $(PYPROJECTS)
@@ -61,4 +81,14 @@ $(VENV)/.installed: constraints.txt $(PYPROJECTS)
 $(VENV)/.tools: $(VENV)/.installed
 	@echo "Installing what tests and lint need ..."
 	@$(PIP) $(TEST_TOOLS) $(LINT_TOOLS)
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	@echo "Installing what the site needs ..."
+	@$(PIP) $(DOCS_TOOLS)
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.installed
+	@echo "Installing what the benchmarks compare with ..."
+	@$(PIP) $(BENCH_TOOLS)
 	@touch $@

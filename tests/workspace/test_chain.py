@@ -12,7 +12,14 @@ import pytest
 from PIL import Image
 
 from retina_core import FitOptions, evaluate, generate, load_stage, open_dataset, run_pipeline
-from retina_core.errors import ChannelError, LeakError, RunFolderError, SampleSetError, StageFolderError
+from retina_core.errors import (
+    ChannelError,
+    DatasetError,
+    LeakError,
+    RunFolderError,
+    SampleSetError,
+    StageFolderError,
+)
 
 CPU = FitOptions(device="cpu")
 
@@ -220,3 +227,30 @@ def test_a_generator_that_draws_nothing_is_said(chain: Any, tmp_path: Path) -> N
         blank, chain.run / "translator", count=2, out=tmp_path / "s", options=replace(CPU, listener=told)
     )
     assert any("marked no pixel of cell" in line for line in told.lines)
+
+
+def test_pairs_in_which_nothing_was_drawn_are_blamed_on_the_generator(chain: Any, tmp_path: Path) -> None:
+    pairs = tmp_path / "synthetic"
+    shutil.copytree(chain.run / "synthetic", pairs)
+    for path in (pairs / "labels" / "cell").iterdir():
+        Image.new("L", (32, 32)).save(path)
+    with pytest.raises(DatasetError, match=r"cell: nothing is marked .*; train the label generator longer"):
+        open_dataset(pairs)
+
+
+def test_the_fast_mode_paints_nearly_what_float32_paints(chain: Any, tmp_path: Path) -> None:
+    """DESIGN: the same label pixels, and photographs that differ by less than 1/255 in the mean."""
+    made = {}
+    for precision in ("fp32", "bf16"):
+        options = FitOptions(device="cpu", precision=precision)
+        generate(
+            chain.run / "labels", chain.run / "translator", count=8, out=tmp_path / precision, options=options
+        )
+        made[precision] = open_dataset(tmp_path / precision).samples
+    for exact, fast in zip(made["fp32"], made["bf16"], strict=True):
+        assert (exact.label_array("cell") == fast.label_array("cell")).all()
+        difference = np.abs(exact.photo_array().astype(float) - fast.photo_array().astype(float))
+        assert difference.mean() < 1
+    assert any(
+        exact.fingerprint != fast.fingerprint for exact, fast in zip(made["fp32"], made["bf16"], strict=True)
+    )

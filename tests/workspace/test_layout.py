@@ -130,6 +130,14 @@ class TestConstraints:
             assert {name for name in names if not name.startswith("retina-")} <= known, folder
         assert not [version for version in pinned.values() if "+" in version or "/" in version]
 
+    def test_every_tool_that_make_installs_is_pinned(self) -> None:
+        lines = (ROOT / "constraints.txt").read_text().splitlines()
+        known = {canonical(line.split("==")[0]) for line in lines if not line.startswith("#")}
+        makefile = (ROOT / "Makefile").read_text()
+        tools = " ".join(re.findall(r"^[A-Z]+_TOOLS := (.*)$", makefile, flags=re.MULTILINE)).split()
+        assert len(tools) > 8
+        assert {canonical(tool.strip("'\"").split("[")[0]) for tool in tools} <= known
+
 
 def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -173,7 +181,7 @@ class TestReference:
 
     def test_experiment_of_the_page_can_be_read(self, tmp_path: Path) -> None:
         file = tmp_path / "experiment.toml"
-        file.write_text(re.findall(r"```toml\n(.*?)```", self.COMMANDS, flags=re.S)[0])
+        file.write_text(re.findall(r"```toml[^\n]*\n(.*?)```", self.COMMANDS, flags=re.S)[0])
         experiment = read_experiment(file)
         assert experiment.options["labels"] == "dcgan"
         assert experiment.settings["labels"] == {"resolution": 128}

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from retina_core.errors import InvalidValueError, UnknownKeyError, UnknownPresetError
+from retina_core.names import channel_name
 
 PRESETS = ("quick", "standard", "paper")
 
@@ -32,6 +33,13 @@ def _words(value: Any) -> Any:
     return (
         tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
     )
+
+
+def _channel_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    found = tuple(channel_name(name) for name in names)
+    if len(set(found)) < len(found):
+        raise ValueError("a channel is named twice")
+    return found
 
 
 PowerOfTwo = Annotated[int, AfterValidator(_power_of_two)]
@@ -158,7 +166,7 @@ class GANConfig(LearningConfig):
 class DataConfig(StageConfig):
     """What can be set about the data (``--set data.KEY=VALUE``)."""
 
-    channels: Annotated[tuple[str, ...], BeforeValidator(_words)] = setting(
+    channels: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(_channel_names)] = setting(
         (), "label channels to use, with commas between; empty: all that every sample has"
     )
     fov: Literal["full", "derive"] = setting(

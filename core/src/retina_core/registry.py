@@ -41,13 +41,16 @@ class Row(NamedTuple):
     """A role, ``"reader"``, or None for a broken plugin."""
     name: str
     plugin: str
+    """The entry point that offers it."""
     distribution: str
+    """What pip installs it by."""
     version: str
     summary: str
     paper: str
     status: str
     """``"ok"`` or ``"broken"``."""
     reason: str
+    """Why a broken plugin cannot be used; empty for the others."""
 
 
 class Registry:

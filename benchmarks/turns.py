@@ -1,0 +1,87 @@
+"""Timing in turns, on a machine that others use too."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+STAT = Path("/proc/stat")
+FOREIGN_CORES = 0.1
+"""A turn in which others took more of a core than this is dropped: a second busy program slows torch manifold."""
+TURN_SECONDS = 0.6
+"""A turn repeats a step until it lasts as long; the kernel counts processor time in hundredths of a second."""
+TRIES = 4
+"""Turns tried for each that is wanted."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One contestant's quiet turns."""
+
+    ms: float
+    """Median milliseconds of one step."""
+    reps: int
+    """Turns that it is the median of."""
+    dropped: int
+    """Turns that others disturbed."""
+
+
+def in_turns(contestants: Mapping[str, Callable[[], object]], reps: int) -> dict[str, Timing]:
+    """Each contestant in turn, over and over, so that a slow minute slows all of them alike.
+
+    Raises:
+        RuntimeError: the machine was never quiet.
+    """
+    steps = {name: _steps_of_a_turn(step) for name, step in contestants.items()}
+    kept: dict[str, list[float]] = {name: [] for name in contestants}
+    dropped = dict.fromkeys(contestants, 0)
+    for _ in range(reps * TRIES):
+        for name, step in contestants.items():
+            ms, foreign = _turn(step, steps[name])
+            if foreign > FOREIGN_CORES:
+                dropped[name] += 1
+            else:
+                kept[name].append(ms)
+        if min(len(times) for times in kept.values()) >= reps:
+            break
+    if not all(kept.values()):
+        raise RuntimeError("other programs were busy in every turn; wait until the machine is quiet")
+    return {name: Timing(median(times), len(times), dropped[name]) for name, times in kept.items()}
+
+
+def _steps_of_a_turn(step: Callable[[], object]) -> int:
+    for _ in range(2):  # the first calls allocate and choose algorithms
+        step()
+    began = time.perf_counter()
+    step()
+    return max(1, round(TURN_SECONDS / (time.perf_counter() - began)))
+
+
+def _turn(step: Callable[[], object], steps: int) -> tuple[float, float]:
+    """Milliseconds of one step, and how many cores other programs took meanwhile."""
+    busy, own, began = busy_seconds(), own_seconds(), time.perf_counter()
+    for _ in range(steps):
+        step()
+    seconds = time.perf_counter() - began
+    foreign = (busy_seconds() - busy) - (own_seconds() - own)
+    return 1000 * seconds / steps, foreign / seconds
+
+
+def busy_seconds() -> float:
+    """Processor time that the whole machine has spent, stolen time included; 0 where no kernel says."""
+    if not STAT.exists():
+        return 0.0
+    ticks = [int(word) for word in STAT.read_text().split("\n", 1)[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]  # idle, waiting for a disk
+    return (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds() -> float:
+    """Processor time that this process has spent."""
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    return spent.ru_utime + spent.ru_stime
