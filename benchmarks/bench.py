@@ -1,6 +1,6 @@
 """``make bench``: how fast our steps are beside the usual code and public networks, measured in turns.
 
-    python benchmarks/bench.py --out benchmarks/results.json [--only WORD] [--reps 7]
+    python benchmarks/bench.py --out benchmarks/results.json [--only WORD] [--reps 5]
 
 The machine should have nothing else to do; turns in which it had are dropped, and counted.
 """
@@ -20,6 +20,7 @@ import torch
 from turns import Timing, in_turns
 
 SCHEMA = 1
+DIFFERENCE = "fast mode against fp32 on trained weights"
 
 
 def row(contest: contests.Contest, times: dict[str, Timing], peak: float) -> dict[str, Any]:
@@ -82,25 +83,30 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results.json"))
-    parser.add_argument("--only", default="", help="contests whose short name holds this")
-    parser.add_argument("--reps", type=int, default=7, help="quiet turns of each contestant")
-    parser.add_argument("--no-difference", action="store_true", help="leave out the trained comparison")
+    parser.add_argument("--only", default="", help="contests whose short name holds this; other rows stay")
+    parser.add_argument("--reps", type=int, default=5, help="quiet turns of each contestant")
     chosen = parser.parse_args()
     torch.manual_seed(0)
     found = machine()
     print(json.dumps(found, indent=1), file=sys.stderr)
-    rows = []
+    before = json.loads(chosen.out.read_text()) if chosen.only and chosen.out.exists() else {}
+    rows = {known["name"]: known for known in before.get("rows", [])}
     for name, build in contests.contests():
         if chosen.only in name:
             contest = build()
             times = in_turns(contest.contestants, chosen.reps)
-            rows.append(row(contest, times, found["peak_gigaflops_bf16"]))
-            print(line(rows[-1]), flush=True)
-    result = {"schema": SCHEMA, "machine": found, "rows": rows}
-    if not chosen.no_difference:
-        result["fast_mode_difference"] = contests.fast_mode_difference()
-        print("fast mode against fp32, trained weights:", result["fast_mode_difference"])
-    chosen.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            rows[contest.name] = row(contest, times, found["peak_gigaflops_bf16"])
+            print(line(rows[contest.name]), flush=True)
+            write(chosen.out, {**before, "schema": SCHEMA, "machine": found, "rows": list(rows.values())})
+    if chosen.only in DIFFERENCE:
+        difference = contests.fast_mode_difference()
+        print(f"{DIFFERENCE}: {difference}")
+        write(chosen.out, {**json.loads(chosen.out.read_text()), "fast_mode_difference": difference})
+
+
+def write(path: Path, result: dict[str, Any]) -> None:
+    """After each row, so that a bench that is stopped leaves what it has."""
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

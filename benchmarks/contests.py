@@ -221,11 +221,13 @@ def painting(mode: Mode, goal: float) -> Contest:
 
     config = Pix2PixConfig.resolve("pix2pix", "paper", {})
     stage, batch = Pix2PixTranslator(config, ("vessel",)), made_up_batch(PAINTED, 256)
-    plain_stage = copy.deepcopy(stage)
+    plain_stage, fp32_stage = copy.deepcopy(stage), copy.deepcopy(stage)
     plain_stage.generator = usual.usual_network(stage.generator)  # type: ignore[assignment]
-    contestants = {"ours": _painter(stage, batch, mode)}
-    contestants["ours_fp32"] = _painter(copy.deepcopy(stage), batch, "fp32")
-    contestants["plain"] = _painter(plain_stage, batch, "fp32", moved=False)
+    contestants = {
+        "ours": _painter(stage, batch, mode),
+        "ours_fp32": _painter(fp32_stage, batch, "fp32"),
+        "plain": _painter(plain_stage, batch, "fp32", moved=False),
+    }
     peer = SPADENet(2, 1, 3, 1, [256, 256], channels=[64, 128, 256, 512], is_vae=False).eval()
 
     def peer_step() -> None:

@@ -128,6 +128,9 @@ class Feed:
 
     def _photo_statistics(self, which: int, found: list[int]) -> tuple[Tensor, Tensor]:
         """Mean and deviation (b c 1 1) of each whole photograph inside its fov, worked out once a photograph."""
+        if not self._stage.reads_photos:
+            nothing = torch.zeros(len(found), 0, 1, 1)
+            return nothing, nothing
         samples = self._courses[which].samples
         for index in found:
             if (which, index) not in self._statistics:
@@ -155,11 +158,10 @@ def _stack(layer: np.ndarray, found: list[int], windows: list[Window], device: t
 
     They cross to the device as the bytes that they are, a quarter of what they become there.
     """
-    pieces = [
-        torch.from_numpy(np.array(layer[i][:, w[0], w[1]])) for i, w in zip(found, windows, strict=True)
-    ]
-    whole = torch.stack(pieces).to(device)
-    return whole.float().contiguous(memory_format=torch.channels_last) / 255
+    bytes_ = np.asarray(layer)  # a mapped file's own class makes each slice slow
+    pieces = [torch.from_numpy(bytes_[i][:, w[0], w[1]].copy()) for i, w in zip(found, windows, strict=True)]
+    whole = torch.stack(pieces).to(device).contiguous(memory_format=torch.channels_last)
+    return whole.float().div_(255)
 
 
 def _resized(layer: Tensor, phase: Phase) -> Tensor:
