@@ -94,7 +94,7 @@ def main() -> None:
     for name, build in contests.contests():
         if chosen.only in name:
             contest = build()
-            times = in_turns(contest.contestants, chosen.reps)
+            times = in_turns(contest.contestants, chosen.reps, contest.cycle)
             rows[contest.name] = row(contest, times, found["peak_gigaflops_bf16"])
             print(line(rows[contest.name]), flush=True)
             write(chosen.out, {**before, "schema": SCHEMA, "machine": found, "rows": list(rows.values())})

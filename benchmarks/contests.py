@@ -57,6 +57,8 @@ class Contest:
     """The ratio of plain to ours to reach."""
     peer: str | None = None
     peer_goal: float | None = None
+    cycle: int = 1
+    """Steps after which the costs of steps repeat (a lazy penalty)."""
     gigaflop: float = 0.0
     """Of one of our steps: products of its convolutions and linear layers."""
 
@@ -316,6 +318,7 @@ def loop_overhead(name: str) -> Contest:
         {"ours": looped.loop_step(), "plain": bare.bare_step()},
         "the stage's own step on one ready batch, without reading, logging or the loop",
         goal=1 / 1.05,
+        cycle=int(getattr(config, "r1_every", 1)),
     )
 
 
@@ -333,6 +336,7 @@ def reading(name: str) -> Contest:
         {"ours": read, "plain": bare.bare_step()},
         "the stage's own step, augmentation included, which reading must not outlast",
         goal=1.0,
+        cycle=int(getattr(bare.loop.stage.config, "r1_every", 1)),
     )
 
 

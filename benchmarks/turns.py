@@ -31,13 +31,15 @@ class Timing:
     """Turns that others disturbed."""
 
 
-def in_turns(contestants: Mapping[str, Callable[[], object]], reps: int) -> dict[str, Timing]:
+def in_turns(contestants: Mapping[str, Callable[[], object]], reps: int, cycle: int = 1) -> dict[str, Timing]:
     """Each contestant in turn, over and over, so that a slow minute slows all of them alike.
+
+    ``cycle``: a turn has a multiple of so many steps, because not all steps of some stages cost the same.
 
     Raises:
         RuntimeError: the machine was never quiet.
     """
-    steps = {name: _steps_of_a_turn(step) for name, step in contestants.items()}
+    steps = {name: _steps_of_a_turn(step, cycle) for name, step in contestants.items()}
     kept: dict[str, list[float]] = {name: [] for name in contestants}
     dropped = dict.fromkeys(contestants, 0)
     for _ in range(reps * TRIES):
@@ -54,12 +56,13 @@ def in_turns(contestants: Mapping[str, Callable[[], object]], reps: int) -> dict
     return {name: Timing(median(times), len(times), dropped[name]) for name, times in kept.items()}
 
 
-def _steps_of_a_turn(step: Callable[[], object]) -> int:
+def _steps_of_a_turn(step: Callable[[], object], cycle: int) -> int:
     for _ in range(2):  # the first calls allocate and choose algorithms
         step()
     began = time.perf_counter()
     step()
-    return max(1, round(TURN_SECONDS / (time.perf_counter() - began)))
+    cycles = round(TURN_SECONDS / (time.perf_counter() - began) / cycle)
+    return cycle * max(1, cycles)
 
 
 def _turn(step: Callable[[], object], steps: int) -> tuple[float, float]:

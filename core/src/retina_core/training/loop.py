@@ -24,6 +24,7 @@ from retina_core.training.checkpoint import Checkpoints
 from retina_core.training.context import Learner, StepContext
 from retina_core.training.feed import Course, Feed
 from retina_core.training.log import TrainingLog
+from retina_core.training.memory import keep_freed_memory
 from retina_core.training.options import FitOptions, Progress
 from retina_core.training.previews import write_grid
 from retina_core.training.processes import Processes
@@ -58,6 +59,8 @@ class Loop:
         self.processes = Processes.join(device)
         if device.type == "cuda" and self.processes.world > 1:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if device.type == "cpu":
+            keep_freed_memory()
         stage.move_to(device)
         self.learner = Learner.of(stage, self.processes)
         self.feed = Feed(courses, stage, options.seed)
