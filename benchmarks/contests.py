@@ -283,6 +283,10 @@ class Trained:
             stage, [Course(samples)], Path(folder.name), options, registry=registry, request="benchmark"
         )
         loop._train_mode()
+        for start in range(
+            0, len(samples), config.batch_size
+        ):  # each photograph's statistics are worked out once
+            loop.feed.batch(start, stage.plan(0), slice(0, config.batch_size))
         return cls(loop, folder)
 
     def loop_step(self) -> usual.Step:
