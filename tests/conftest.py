@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-BUDGET_SECONDS = {"core": 250, "cli": 200, "plugins": 130, "workspace": 320}
+BUDGET_SECONDS = {"core": 240, "cli": 260, "plugins": 120, "workspace": 280}
 """Together 15 minutes; two quiet cores take half (``docs/explanation/measured.md``)."""
 HERE = Path(__file__).parent
 
@@ -21,8 +21,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A suite over its budget fails the run, as a test would."""
-    if any(spent[suite] > seconds for suite, seconds in BUDGET_SECONDS.items()):
+    """A whole over 15 minutes fails the run, as a test would; a single suite over its budget is only named."""
+    if sum(spent.values()) > sum(BUDGET_SECONDS.values()):
         session.exitstatus = max(session.exitstatus, pytest.ExitCode.TESTS_FAILED)
 
 
@@ -36,6 +36,8 @@ def lines() -> Iterator[str]:
     for suite, seconds in BUDGET_SECONDS.items():
         over = "  OVER ITS BUDGET: make its slowest tests quicker" if spent[suite] > seconds else ""
         yield f"{suite:10} {spent[suite]:6.0f} s of {seconds} s{over}"
+    whole, most = sum(spent.values()), sum(BUDGET_SECONDS.values())
+    yield f"{'together':10} {whole:6.0f} s of {most} s{'  TOO LONG: the run fails' if whole > most else ''}"
 
 
 def pytest_configure(config: pytest.Config) -> None:
