@@ -36,14 +36,14 @@ demo: $(VENV)/.installed  ## set up, and run the whole pipeline on phantom eyes 
 	$(BIN)/retina pipeline --labels dcgan --translator pix2pix --evaluator unet $(DEMO) --out runs/demo
 	@echo "Open runs/demo/report.html in a browser."
 
-test: $(VENV)/.tools  ## set up what is missing, and run all tests
+test: $(VENV)/.tools $(VENV)/.docs  ## set up what is missing, and run all tests
 	$(BIN)/python -m pytest $(PYTEST)
 
 # Measuring slows imports, which one test times, and writes a file of its own where another has filled the disk.
 UNMEASURED := --deselect tests/workspace/test_start_up.py::test_help_takes_a_twelfth_of_importing_torch_and_list_a_sixth \
 	--deselect tests/workspace/test_storage_trouble.py::test_the_command_says_a_full_disk_in_one_line
 
-coverage: $(VENV)/.tools  ## all tests again, and which lines and branches none of them ran (longer)
+coverage: $(VENV)/.tools $(VENV)/.docs  ## all tests again, and which lines and branches none of them ran (longer)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(UNMEASURED) $(PYTEST)
 	$(BIN)/coverage combine --quiet
