@@ -5,31 +5,22 @@ from __future__ import annotations
 import copy
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 import usual
-from torch.utils.flop_counter import FlopCounterMode
+from contest import CPU, Contest, gigaflop, made_up_batch, stage_step
+from looped import loop_overhead, reading
 
 from retina_core import fit, open_dataset
-from retina_core.config import LearningConfig
 from retina_core.data.prepare import prepare
 from retina_core.devices import autocast
 from retina_core.fast_mode import Mode, fast, has_cpp_compiler, make_ready
 from retina_core.formats.stage_folder import load_stage
 from retina_core.randomness import sample_rngs
 from retina_core.registry import Registry
-from retina_core.stages import Batch, LearningStage
-from retina_core.training.augmentation import Augmentation
-from retina_core.training.context import Learner, StepContext
-from retina_core.training.feed import Course
-from retina_core.training.loop import Loop
-from retina_core.training.options import FitOptions
-from retina_core.training.processes import Processes
-from retina_core.training.trackers import Trackers
+from retina_core.stages import Batch
 from retina_dcgan.config import DCGANConfig
 from retina_dcgan.stage import DCGANLabels
 from retina_pix2pix.config import Pix2PixConfig
@@ -37,30 +28,10 @@ from retina_pix2pix.stage import Pix2PixTranslator
 from retina_unet.config import UNetConfig
 from retina_unet.stage import UNetSegmenter
 
-CPU = torch.device("cpu")
 STILL = {"flips": "none", "rotation_degrees": 0.0, "scale": 0.0}
 """No augmentation: it is measured by itself."""
 PAINTED = 8
 """Photographs that ``generate`` paints together."""
-
-
-@dataclass(frozen=True)
-class Contest:
-    """One row of the results."""
-
-    name: str
-    contestants: Mapping[str, usual.Step]
-    """``ours``, ``plain``, and where they make sense ``ours_fp32`` and ``peer``."""
-    plain: str
-    """What is meant by plain."""
-    goal: float | None = None
-    """The ratio of plain to ours to reach."""
-    peer: str | None = None
-    peer_goal: float | None = None
-    cycle: int = 1
-    """Steps after which the costs of steps repeat (a lazy penalty)."""
-    gigaflop: float = 0.0
-    """Of one of our steps: products of its convolutions and linear layers."""
 
 
 def contests() -> Iterator[tuple[str, Callable[[], Contest]]]:
@@ -76,45 +47,6 @@ def contests() -> Iterator[tuple[str, Callable[[], Contest]]]:
     for name in ("dcgan", "pix2pix", "unet"):
         yield f"loop, {name}", lambda name=name: loop_overhead(name)
         yield f"reading, {name}", lambda name=name: reading(name)
-
-
-def made_up_batch(size: int, px: int) -> Batch:
-    """A batch that costs as much as any other."""
-    rng = torch.Generator().manual_seed(0)
-    return Batch(
-        labels=(torch.rand(size, 1, px, px, generator=rng) > 0.9).float(),
-        fov=torch.ones(size, 1, px, px),
-        photos=torch.rand(size, 3, px, px, generator=rng),
-        present=torch.ones(size, 1, dtype=torch.bool),
-        photo_mean=torch.full((size, 3, 1, 1), 0.5),
-        photo_std=torch.full((size, 3, 1, 1), 0.3),
-        grades=torch.full((size,), -1),
-    )
-
-
-def stage_step(stage: LearningStage, batch: Batch, precision: str) -> usual.Step:
-    """Our training step on a ready batch."""
-    stage.move_to(CPU)
-    learner = Learner.of(stage, Processes())
-    augmentation = Augmentation.of(stage.config)
-    seen = 0
-
-    def step() -> None:
-        nonlocal seen
-        phase = stage.plan(min(seen, stage.config.seen_images))
-        context = StepContext(learner, phase, seen, sample_rngs(seen, len(batch)), augmentation)
-        with autocast(CPU, precision):
-            stage.training_step(batch, context)
-        seen += phase.batch_size
-
-    return step
-
-
-def gigaflop(step: usual.Step) -> float:
-    """Of one call, counted."""
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return counter.get_total_flops() / 1e9
 
 
 def pix2pix_training(batch_size: int, goal: float) -> Contest:
@@ -258,90 +190,6 @@ def _painter(stage: Pix2PixTranslator, batch: Batch, mode: Mode, *, moved: bool 
             stage.translate(batch.labels, batch.fov, rngs=sample_rngs(0, len(batch)))
 
     return step
-
-
-@dataclass
-class Trained:
-    """A quick training as the core's loop runs it, on phantom eyes."""
-
-    loop: Loop
-    folder: tempfile.TemporaryDirectory[str] = field(repr=False)
-
-    @classmethod
-    def of(cls, name: str, settings: Mapping[str, Any]) -> Trained:
-        registry, folder = Registry.discover(), tempfile.TemporaryDirectory()
-        spec = registry.stage(name)
-        # So long a training that no checkpoint or preview falls into the measured steps.
-        rare = {"seen_images": 10**8, "checkpoint_every": 10**8, "preview_every": 10**8}
-        config = registry.config_class(spec).resolve(name, "quick", {**settings, **rare})
-        assert isinstance(config, LearningConfig)
-        dataset = open_dataset("phantom", registry=registry)
-        samples = prepare(dataset.samples, ("vessel",), config.resolution)
-        stage = registry.stage_class(spec)(config, ("vessel",))
-        options = FitOptions(device="cpu")
-        loop = Loop(
-            stage, [Course(samples)], Path(folder.name), options, registry=registry, request="benchmark"
-        )
-        loop._train_mode()
-        for start in range(
-            0, len(samples), config.batch_size
-        ):  # each photograph's statistics are worked out once
-            loop.feed.batch(start, stage.plan(0), slice(0, config.batch_size))
-        return cls(loop, folder)
-
-    def loop_step(self) -> usual.Step:
-        """A step of the loop: reading, training, and every so often a row of the log."""
-        trackers = Trackers((), self.loop.folder, self.loop.stage.name, {})
-
-        def step() -> None:
-            before = self.loop.seen
-            self.loop._step()
-            self.loop._after_step(before, trackers)
-
-        return step
-
-    def read(self) -> tuple[Batch, list[torch.Generator]]:
-        """The next batch."""
-        phase = self.loop.stage.plan(self.loop.seen)
-        return self.loop.feed.batch(self.loop.seen, phase, slice(0, phase.batch_size))
-
-    def bare_step(self) -> usual.Step:
-        """The stage's own step, augmentation included, on a batch that was read before."""
-        return stage_step(self.loop.stage, self.read()[0], self.loop.precision)
-
-
-SIZES: Mapping[str, Mapping[str, Any]] = {"dcgan": {}, "pix2pix": {}, "unet": {}}
-"""The quick presets as they are: 128, 256 and 512 px, the smallest steps that a user takes."""
-
-
-def loop_overhead(name: str) -> Contest:
-    looped, bare = Trained.of(name, SIZES[name]), Trained.of(name, SIZES[name])
-    config = looped.loop.stage.config
-    return Contest(
-        f"loop of {name}, preset quick, batch {config.batch_size}",
-        {"ours": looped.loop_step(), "plain": bare.bare_step()},
-        "the stage's own step on one ready batch, without reading, logging or the loop",
-        goal=1 / 1.05,
-        cycle=int(getattr(config, "r1_every", 1)),
-    )
-
-
-def reading(name: str) -> Contest:
-    trained, bare = Trained.of(name, SIZES[name]), Trained.of(name, SIZES[name])
-    augmentation = Augmentation.of(trained.loop.stage.config)
-
-    def read() -> None:
-        batch, rngs = trained.read()
-        augmentation(batch.labels, batch.fov, batch.photos, rngs)
-        trained.loop.seen += len(batch)
-
-    return Contest(
-        f"reading and augmenting for {name}, preset quick",
-        {"ours": read, "plain": bare.bare_step()},
-        "the stage's own step, augmentation included, which reading must not outlast",
-        goal=1.0,
-        cycle=int(getattr(bare.loop.stage.config, "r1_every", 1)),
-    )
 
 
 def peak_gigaflops(dtype: torch.dtype) -> float:
