@@ -23,17 +23,17 @@ BENCH_TOOLS := monai
 DOCS_TOOLS := mkdocs mkdocs-material 'mkdocstrings[python]'
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test coverage lint format docs bench clean
+# Whose starters make trains.
+STARTERS := pgan spade
+
+.PHONY: help demo test coverage lint format docs bench starters clean
 .DEFAULT_GOAL := help
 
 help:  ## show these lines
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
-# At 128 px, which two cores train in minutes.
-DEMO := --preset quick --set translator.resolution=128 --set translator.seen_images=3200
-
 demo: $(VENV)/.installed  ## set up, and run the whole pipeline on phantom eyes into runs/demo (minutes)
-	$(BIN)/retina pipeline --labels dcgan --translator pix2pix --evaluator unet $(DEMO) --out runs/demo
+	$(BIN)/retina pipeline --labels pgan --translator spade --out runs/demo
 	@echo "Open runs/demo/report.html in a browser."
 
 test: $(VENV)/.tools $(VENV)/.docs  ## set up what is missing, and run all tests
@@ -66,6 +66,13 @@ docs: $(VENV)/.docs  ## write the generated reference anew, and the site: site/i
 # On a machine with nothing else to do.
 bench: $(VENV)/.bench  ## time our steps beside the usual code and public networks, into benchmarks/results.json
 	$(BIN)/python benchmarks/bench.py --out benchmarks/results.json
+
+# What was trained before goes on where it stopped, or is only packed again.
+starters: $(VENV)/.installed  ## train the stages that pgan and spade ship, on phantoms kept for them (hours)
+	@for stage in $(STARTERS); do \
+		$(BIN)/retina train $$stage --preset starter --out runs/starters/$$stage || exit; \
+		$(BIN)/python -m retina_core.starters runs/starters/$$stage plugins/$$stage/src/retina_$$stage/starter || exit; \
+	done
 
 clean:  ## remove the environment, the caches, the site and runs/demo
 	rm -rf $(VENV) runs/demo site .coverage* .pytest_cache .mypy_cache .ruff_cache

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import torch
 import usual
-from contest import CPU, Contest, gigaflop, made_up_batch, stage_step
+from changed import adaptive_augmentation
+from contest import CPU, STILL, Contest, Measured, NotHere, gigaflop, made_up_batch, our_steps, using
 from looped import loop_overhead, reading
+from pgan_contests import pgan_drawing, pgan_training
+from spade_contests import spade_generator, spade_painting, spade_training
 
-from retina_core import fit, open_dataset
-from retina_core.data.prepare import prepare
 from retina_core.devices import autocast
-from retina_core.fast_mode import Mode, fast, has_cpp_compiler, make_ready
-from retina_core.formats.stage_folder import load_stage
+from retina_core.fast_mode import Mode, has_cpp_compiler
 from retina_core.randomness import sample_rngs
-from retina_core.registry import Registry
-from retina_core.stages import Batch
 from retina_dcgan.config import DCGANConfig
 from retina_dcgan.stage import DCGANLabels
 from retina_pix2pix.config import Pix2PixConfig
@@ -28,45 +24,57 @@ from retina_pix2pix.stage import Pix2PixTranslator
 from retina_unet.config import UNetConfig
 from retina_unet.stage import UNetSegmenter
 
-STILL = {"flips": "none", "rotation_degrees": 0.0, "scale": 0.0}
-"""No augmentation: it is measured by itself."""
 PAINTED = 8
 """Photographs that ``generate`` paints together."""
+LOOPED = ("dcgan", "pgan", "pix2pix", "spade", "unet")
+"""Stages whose loop is held against their bare step."""
 
 
-def contests() -> Iterator[tuple[str, Callable[[], Contest]]]:
+def contests(precision: Measured) -> Iterator[tuple[str, Callable[[], Contest]]]:
     """Every contest by name, built when it is called for: the networks are large."""
-    yield "pix2pix step, batch 1", lambda: pix2pix_training(1, goal=1.6)
-    yield "pix2pix step, batch 4", lambda: pix2pix_training(4, goal=3.3)
-    yield "unet step", unet_training
-    yield "dcgan step", dcgan_training
-    yield "patch discriminator", patch_discriminator
-    yield "painting", lambda: painting("bf16", goal=1.8)
-    if has_cpp_compiler():
-        yield "painting, compiled", lambda: painting("compiled", goal=5.0)
-    for name in ("dcgan", "pix2pix", "unet"):
+    yield "pix2pix step, batch 1", lambda: pix2pix_training(1, precision, goal=1.6)
+    yield "pix2pix step, batch 4", lambda: pix2pix_training(4, precision, goal=3.3)
+    yield "unet step", lambda: unet_training(precision)
+    yield "dcgan step", lambda: dcgan_training(precision)
+    yield "spade step", lambda: spade_training(precision, {})
+    yield "pgan step", lambda: pgan_training(precision, {})
+    yield "patch discriminator", lambda: patch_discriminator(precision)
+    yield "spade generator", lambda: spade_generator(precision, {})
+    yield "painting", lambda: painting(precision, goal=1.8)
+    yield "painting, compiled", lambda: painting(compiled(precision), goal=5.0)
+    yield "painting with spade", lambda: spade_painting(precision, {})
+    yield "painting with spade, compiled", lambda: spade_painting(compiled(precision), {})
+    yield "drawing with pgan", lambda: pgan_drawing(precision, {})
+    yield "adaptive augmentation", adaptive_augmentation
+    for name in LOOPED:
         yield f"loop, {name}", lambda name=name: loop_overhead(name)
         yield f"reading, {name}", lambda name=name: reading(name)
 
 
-def pix2pix_training(batch_size: int, goal: float) -> Contest:
+def compiled(precision: Measured) -> Mode:
+    """The compiled mode, where there is one."""
+    if precision == "fp32":
+        raise NotHere("photographs are painted compiled in bf16 alone, which this processor has not")
+    if not has_cpp_compiler():
+        raise NotHere("torch finds no C++ compiler")
+    return "compiled"
+
+
+def pix2pix_training(batch_size: int, precision: Measured, goal: float) -> Contest:
     config = Pix2PixConfig.resolve("pix2pix", "paper", {**STILL, "batch_size": batch_size})
     stage, batch = Pix2PixTranslator(config, ("vessel",)), made_up_batch(batch_size, 256)
     plain = usual.pix2pix_step(stage, batch)
     return Contest(
         f"pix2pix training step, 256 px, batch {batch_size}",
-        {
-            "ours": stage_step(stage, batch, "bf16"),
-            "ours_fp32": stage_step(copy.deepcopy(stage), batch, "fp32"),
-            "plain": plain,
-        },
+        {**our_steps(stage, batch, precision), "plain": plain},
         "as its authors' code: fp32, default layout, Adam one tensor at a time",
+        precision,
         goal,
         gigaflop=gigaflop(plain),
     )
 
 
-def unet_training() -> Contest:
+def unet_training(precision: Measured) -> Contest:
     from monai.networks.nets import BasicUNet
 
     settings = {
@@ -85,12 +93,12 @@ def unet_training() -> Contest:
     return Contest(
         "unet training step, 256 px, batch 4, width 64 to 1024",
         {
-            "ours": stage_step(stage, batch, "bf16"),
-            "ours_fp32": stage_step(copy.deepcopy(stage), batch, "fp32"),
+            **our_steps(stage, batch, precision),
             "plain": plain,
             "peer": usual.segmenter_step(stage, batch, peer),
         },
         "fp32, default layout, AdamW one tensor at a time",
+        precision,
         goal=4.5,
         peer="MONAI BasicUNet of equal width, fp32, the same losses and optimizer",
         peer_goal=2.5,
@@ -98,25 +106,22 @@ def unet_training() -> Contest:
     )
 
 
-def dcgan_training() -> Contest:
+def dcgan_training(precision: Measured) -> Contest:
     settings = {"batch_size": 64, "discriminator": "dcgan"}
     stage = DCGANLabels(DCGANConfig.resolve("dcgan", "paper", settings), ("vessel",))
     batch = made_up_batch(64, 64)
-    plain = usual.dcgan_step(stage, batch)
+    steps = {**our_steps(stage, batch, precision), "plain": usual.dcgan_step(stage, batch)}
     return Contest(
         "dcgan training step, 64 px, batch 64",
-        {
-            "ours": stage_step(stage, batch, "bf16"),
-            "ours_fp32": stage_step(copy.deepcopy(stage), batch, "fp32"),
-            "plain": plain,
-        },
+        steps,
         "as torch's example: fp32, default layout, discriminator gradients in the generator's update",
+        precision,
         goal=2.5,
-        gigaflop=gigaflop(stage_step(copy.deepcopy(stage), batch, "fp32")),
+        gigaflop=gigaflop(steps.get("ours_fp32", steps["ours"])),
     )
 
 
-def patch_discriminator() -> Contest:
+def patch_discriminator(precision: Measured) -> Contest:
     from monai.networks.nets import PatchDiscriminator
 
     config = Pix2PixConfig.resolve("pix2pix", "paper", {"batch_size": 4})
@@ -136,15 +141,16 @@ def patch_discriminator() -> Contest:
         with autocast(CPU, "bf16"):
             usual.judge_step(ours, parts)()
 
+    in_fp32 = usual.judge_step(ours_fp32, parts)
     return Contest(
         "pix2pix discriminator, 256 px, batch 4, forward and backward",
         {
-            "ours": in_bf16,
-            "ours_fp32": usual.judge_step(ours_fp32, parts),
+            **({"ours": in_bf16, "ours_fp32": in_fp32} if precision == "bf16" else {"ours": in_fp32}),
             "plain": usual.judge_step(plain, parts),
             "peer": usual.judge_step(peer, joined),
         },
         "fp32, default layout",
+        precision,
         peer="MONAI PatchDiscriminator of equal width and depth, instance norm, fp32",
         gigaflop=gigaflop(usual.judge_step(plain, parts)),
     )
@@ -156,13 +162,17 @@ def painting(mode: Mode, goal: float) -> Contest:
     config = Pix2PixConfig.resolve("pix2pix", "paper", {})
     stage, batch = Pix2PixTranslator(config, ("vessel",)), made_up_batch(PAINTED, 256)
     plain_stage, fp32_stage = copy.deepcopy(stage), copy.deepcopy(stage)
-    plain_stage.generator = usual.usual_network(stage.generator)  # type: ignore[assignment]
-    contestants = {
-        "ours": _painter(stage, batch, mode),
-        "ours_fp32": _painter(fp32_stage, batch, "fp32"),
-        "plain": _painter(plain_stage, batch, "fp32", moved=False),
-    }
+    plain_stage.generator = usual.usual_network(stage.generator)
     peer = SPADENet(2, 1, 3, 1, [256, 256], channels=[64, 128, 256, 512], is_vae=False).eval()
+
+    def by(painter: Pix2PixTranslator, mode: Mode, *, moved: bool = True) -> usual.Step:
+        def paint() -> None:
+            painter.translate(batch.labels, batch.fov, rngs=sample_rngs(0, len(batch)))
+
+        return using(painter, mode, paint, moved=moved)
+
+    in_fp32 = {} if mode == "fp32" else {"ours_fp32": by(fp32_stage, "fp32")}
+    plain = by(plain_stage, "fp32", moved=False)
 
     def peer_step() -> None:
         with torch.no_grad():
@@ -171,25 +181,13 @@ def painting(mode: Mode, goal: float) -> Contest:
     kind = "compiled" if mode == "compiled" else "eager"
     return Contest(
         f"painting with pix2pix, 256 px, {PAINTED} photographs, {kind}",
-        {**contestants, "peer": peer_step},
+        {"ours": by(stage, mode), **in_fp32, "plain": plain, "peer": peer_step},
         "fp32, default layout, eager",
+        "fp32" if mode == "fp32" else "bf16",
         goal,
         peer="MONAI SPADENet, 64 to 512 features, without its encoder, fp32",
-        gigaflop=gigaflop(contestants["plain"]),
+        gigaflop=gigaflop(plain),
     )
-
-
-def _painter(stage: Pix2PixTranslator, batch: Batch, mode: Mode, *, moved: bool = True) -> usual.Step:
-    if moved:
-        stage.move_to(CPU)
-    stage.eval_mode()
-    make_ready(stage, mode)
-
-    def step() -> None:
-        with fast(stage, mode):
-            stage.translate(batch.labels, batch.fov, rngs=sample_rngs(0, len(batch)))
-
-    return step
 
 
 def peak_gigaflops(dtype: torch.dtype) -> float:
@@ -201,26 +199,3 @@ def peak_gigaflops(dtype: torch.dtype) -> float:
         a @ a
         best = min(best, time.perf_counter() - began)
     return 2 * 4096**3 / best / 1e9
-
-
-def fast_mode_difference(pictures: int = 16) -> dict[str, float]:
-    """How far photographs in the fast mode are from fp32's, in 1/255, on weights of the quick preset, trained."""
-    registry = Registry.discover()
-    split = open_dataset("phantom", registry=registry).split(0)
-    with tempfile.TemporaryDirectory() as folder:
-        exact = fit("pix2pix", split.train, Path(folder), preset="quick", registry=registry)
-        stage = load_stage(Path(folder), registry=registry)
-    samples = prepare(split.test.samples, exact.channels, exact.resolution)
-    labels = torch.from_numpy(samples.labels[:pictures].copy()).float().div(255).gt(0.5).float()
-    fov = torch.from_numpy(samples.fov[:pictures].copy()).float().div(255).gt(0.5).float()
-    make_ready(stage, "bf16")
-    painted = []
-    for painter, mode in ((exact, "fp32"), (stage, "bf16")):
-        with fast(painter, mode):
-            painted.append(painter.translate(labels, fov, rngs=sample_rngs(0, len(labels))).float())
-    difference = (painted[0] - painted[1]).abs() * 255
-    return {
-        "photographs": len(labels),
-        "mean_of_255": round(float(difference.mean()), 4),
-        "largest_mean_of_255": round(float(difference.mean((1, 2, 3)).max()), 4),
-    }

@@ -182,8 +182,8 @@ def words(run: Path) -> list[str]:
 
 def step_of(said: str) -> str:
     """The step that a process was in, from what it said."""
-    begun = re.findall(r"^(\S+): begins \(", said, flags=re.MULTILINE)
-    done = re.findall(r"^(\S+): done in ", said, flags=re.MULTILINE)
+    begun = re.findall(r"^step [^,]*, (\S+): begins \(", said, flags=re.MULTILINE)
+    done = re.findall(r"^step [^,]*, (\S+): done in ", said, flags=re.MULTILINE)
     if not begun:
         return "start-up"
     if begun[-1] not in done:

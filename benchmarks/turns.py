@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import time
@@ -17,6 +18,7 @@ TURN_SECONDS = 0.6
 """A turn repeats a step until it lasts as long; the kernel counts processor time in hundredths of a second."""
 TRIES = 4
 """Turns tried for each that is wanted."""
+WARM_UPS = 3
 
 
 @dataclass(frozen=True)
@@ -31,38 +33,55 @@ class Timing:
     """Turns that others disturbed."""
 
 
-def in_turns(contestants: Mapping[str, Callable[[], object]], reps: int, cycle: int = 1) -> dict[str, Timing]:
+class Disturbed(RuntimeError):  # noqa: N818
+    """Other programs were busy in every turn."""
+
+
+def in_turns(
+    contestants: Mapping[str, Callable[[], object]], reps: int, cycle: int = 1, seconds: float = math.inf
+) -> dict[str, Timing]:
     """Each contestant in turn, over and over, so that a slow minute slows all of them alike.
 
-    ``cycle``: a turn has a multiple of so many steps, because not all steps of some stages cost the same.
+    Args:
+        contestants: name -> step.
+        reps: quiet turns wanted of each.
+        cycle: a turn has a multiple of so many steps, because not all steps of some stages cost the same.
+        seconds: a round that would end later is not begun, as soon as each contestant has had a quiet turn; without
+            any, three times as long is waited for one.
 
     Raises:
-        RuntimeError: the machine was never quiet.
+        Disturbed: the machine was never quiet.
     """
+    began = time.perf_counter()
     steps = {name: _steps_of_a_turn(step, cycle) for name, step in contestants.items()}
     kept: dict[str, list[float]] = {name: [] for name in contestants}
     dropped = dict.fromkeys(contestants, 0)
     for _ in range(reps * TRIES):
+        round_began = time.perf_counter()
         for name, step in contestants.items():
             ms, foreign = _turn(step, steps[name])
             if foreign > FOREIGN_CORES:
                 dropped[name] += 1
             else:
                 kept[name].append(ms)
-        if min(len(times) for times in kept.values()) >= reps:
+        fewest, now = min(len(times) for times in kept.values()), time.perf_counter()
+        allowed = seconds if fewest else 3 * seconds
+        if fewest >= reps or now + (now - round_began) > began + allowed:
             break
     if not all(kept.values()):
-        raise RuntimeError("other programs were busy in every turn; wait until the machine is quiet")
+        raise Disturbed("other programs were busy in every turn; wait until the machine is quiet")
     return {name: Timing(median(times), len(times), dropped[name]) for name, times in kept.items()}
 
 
 def _steps_of_a_turn(step: Callable[[], object], cycle: int) -> int:
-    for _ in range(2):  # the first calls allocate and choose algorithms
+    """So many that a turn is long enough; also the warm-up, since first calls allocate and choose algorithms."""
+    for _ in range(WARM_UPS):
+        began = time.perf_counter()
         step()
-    began = time.perf_counter()
-    step()
-    cycles = round(TURN_SECONDS / (time.perf_counter() - began) / cycle)
-    return cycle * max(1, cycles)
+        took = time.perf_counter() - began
+        if took > 4 * TURN_SECONDS:  # the next would tell nothing new, and last as long
+            break
+    return cycle * max(1, round(TURN_SECONDS / took / cycle))
 
 
 def _turn(step: Callable[[], object], steps: int) -> tuple[float, float]:

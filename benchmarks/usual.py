@@ -8,7 +8,9 @@ and in torch's DCGAN example; as there, pix2pix freezes its discriminator in the
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,17 +27,25 @@ from retina_unet import losses as unet_losses
 from retina_unet.stage import UNetSegmenter
 
 Step = Callable[[], object]
+Network = TypeVar("Network", bound=nn.Module)
+Usual = Mapping[type, Callable[..., nn.Module]]
+"""Type of one of our modules -> what makes the usual one with the same weights."""
 
 
-def usual_network(network: nn.Module) -> nn.Module:
-    """A copy with torch's own instance norm, in the default layout."""
-    plain = copy.deepcopy(network)
+def torchs_norm(ours: InstanceNorm2d) -> nn.Module:
+    """torch's own instance norm, with the same weights."""
+    plain = nn.InstanceNorm2d(ours.num_features, affine=ours.affine)
+    plain.load_state_dict(ours.state_dict())
+    return plain
+
+
+def usual_network(network: Network, others: Usual = MappingProxyType({})) -> Network:
+    """A copy in the default layout, with torch's norms and other usual modules in place of ours."""
+    plain, replaced = copy.deepcopy(network), {InstanceNorm2d: torchs_norm, **others}
     for module in list(plain.modules()):
         for name, child in module.named_children():
-            if type(child) is InstanceNorm2d:
-                torchs = nn.InstanceNorm2d(child.num_features, affine=True)
-                torchs.load_state_dict(child.state_dict())
-                setattr(module, name, torchs)
+            if type(child) in replaced:
+                setattr(module, name, replaced[type(child)](child))
     return plain.to(memory_format=torch.contiguous_format)
 
 

@@ -265,10 +265,11 @@ def contracts() -> str:
 
 def _contract(kind: type) -> str:
     above = [f"`{base.__name__}`" for base in kind.__bases__ if base.__name__.endswith("Contract")]
-    also = f" Everything of {above[0]}, and:" if above else ""
+    also = f" Everything of {' and '.join(above)}" if above else ""
     promises = [_promise(name, test) for name, test in vars(kind).items() if name.startswith("test_")]
+    also += (", and:" if promises else ".") if also else ""
     home = inspect.getdoc(sys.modules[kind.__module__]) or ""
-    return f"## {kind.__name__}\n\n{home}{also}\n\n" + "\n".join(promises)
+    return "\n\n".join(filter(None, [f"## {kind.__name__}", f"{home}{also}", "\n".join(promises)]))
 
 
 def _promise(name: str, test: Callable[..., object]) -> str:

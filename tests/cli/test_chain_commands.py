@@ -37,6 +37,12 @@ def retina(folder: Path, *arguments: str, status: int = 0) -> subprocess.Complet
     return done
 
 
+def report_of(printed: str) -> str:
+    """The path of the report that a pipeline ends with."""
+    (path,) = [line.split()[1] for line in printed.splitlines() if line.startswith("report ")]
+    return path
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which both stages are trained and pairs are generated, each by its own command."""
@@ -141,8 +147,9 @@ def test_pipeline_follows_an_experiment_file_and_ends_with_a_report(work: Path) 
         text += f"[{name}]\n{stage}" + "".join(setting.replace("=", " = ") + "\n" for setting in settings)
     (work / "experiment.toml").write_text(text)
     done = retina(work, "pipeline", "experiment.toml", "--count", "5", "--out", "run")
-    assert done.stdout.splitlines()[-1] == "run/report.html"
-    assert "dice" in done.stdout
+    assert report_of(done.stdout) == "run/report.html"
+    assert done.stdout.startswith("Dice on two phantoms kept back:\n")
+    assert "pairs   run/synthetic (5)" in done.stdout.splitlines()
     assert len(list((work / "run/synthetic/images").iterdir())) == 5  # the command line goes before the file
     report = (work / "run/report.html").read_text()
     assert "no real eye" in report
@@ -162,9 +169,11 @@ def test_a_run_without_a_name_finds_its_own_folder_again(work: Path) -> None:
         "quick",
         "--count",
         "3",
+        "--evaluator",
+        "none",
     ]
     arguments += [*PHANTOMS, *sets("labels.", TINY_LABELS), *sets("translator.", TINY_PHOTOS)]
-    first = retina(work, *arguments).stdout.splitlines()[-1]
+    first = report_of(retina(work, *arguments).stdout)
     assert first.startswith("runs/dcgan-pix2pix-phantom-")
-    assert retina(work, *arguments).stdout.splitlines()[-1] == first
+    assert report_of(retina(work, *arguments).stdout) == first
     assert len(list((work / "runs").iterdir())) == 1

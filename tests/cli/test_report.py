@@ -109,7 +109,7 @@ def make_run(run: Path, *, phantom: bool = False) -> Path:
             "labels": "dcgan", "translator": "pix2pix", "evaluators": ["unet"], "data": "/home/somebody/secret/cells",
             "reader": "folder", "preset": "quick", "settings": {"labels": {"resolution": 64}},
         },
-        "configs": {"labels": {"resolution": 64, "flips": True}, "data": {}},
+        "configs": {"labels": {"resolution": 64, "flips": True, "seen_images": 100}, "data": {}},
         "steps": {"labels": {"status": "done", "wall_seconds": 75.0}},
     }  # fmt: skip
     run.mkdir(parents=True, exist_ok=True)
@@ -217,9 +217,11 @@ def test_no_real_photograph_unless_asked(run, page):
     assert "No real photograph is inside." in page
     assert "one real photograph left out" in page or "1 real photograph left out" in page
     assert "eye 7" not in page
+    assert "Nearest training label map" not in page
     asked = write_report(run, with_real=True).read_text(encoding="utf-8")
     assert "This report shows real photographs." in asked
     assert "eye 7" in asked
+    assert "Nearest training label map" in asked
     assert "cannot be opened" in asked  # the data is not there any more
 
 
@@ -245,8 +247,21 @@ def test_real_training_samples_are_shown_when_asked(tmp_path):
     assert not any(f"Photograph, {sample.id}" in page for sample in split.test)
 
 
+def test_a_label_generator_that_learns_nothing_is_said_to_draw_by_rules(tmp_path, page):
+    assert "from noise" in page
+    assert "Both learnt from 20 real photographs" in page
+    folder = make_run(tmp_path / "run")
+    state = json.loads((folder / "run.json").read_text())
+    state["request"]["labels"], state["configs"]["labels"] = "phantom", {"resolution": 256}
+    (folder / "run.json").write_text(json.dumps(state))
+    said = write_report(folder).read_text(encoding="utf-8")
+    assert "phantom drew label maps (vessel and optic disc) by rules" in said
+    assert "pix2pix learnt from 20 real photographs" in said
+
+
 def test_phantoms_are_called_phantoms(tmp_path):
     page = write_report(make_run(tmp_path / "run", phantom=True)).read_text(encoding="utf-8")
+    assert "Nearest training label map" in page
     assert "nothing here shows a real eye" in page
     assert "20 phantom eyes" in page
     assert "trained on the phantom training photographs" in page

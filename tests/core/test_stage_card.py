@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from retina_core.config import LearningConfig
 from retina_core.errors import PluginError, RunFolderError, StageFolderError, StorageError, WrongRoleError
+from retina_core.formats.adopting import adopt_weights
 from retina_core.formats.atomic import replacing, replacing_folder, write_json, write_text
 from retina_core.formats.lock import sole_use
 from retina_core.formats.stage_card import (
@@ -31,7 +32,7 @@ from retina_core.formats.stage_card import (
     sha256_of,
     write_seen,
 )
-from retina_core.formats.stage_folder import adopt_weights, load_stage, save_stage
+from retina_core.formats.stage_folder import load_stage, save_stage
 from retina_core.registry import Registry, Row
 from retina_core.specs import StageSpec
 from retina_core.stages import Priors
@@ -296,15 +297,15 @@ def test_a_model_that_is_no_safetensors_is_refused(folder: Path) -> None:
 def test_adopting_from_the_same_stage_takes_everything(folder: Path) -> None:
     other = new_stage(seed=9)
     assert not torch.equal(weights(other)["other.weight"], weights(new_stage())["other.weight"])
-    assert adopt_weights(other, folder) == []
+    assert adopt_weights(other, folder).told("there") == "all weights of there"
     assert all(torch.equal(value, weights(new_stage())[key]) for key, value in weights(other).items())
 
 
 def test_adopting_takes_what_fits_and_names_what_stays_fresh(folder: Path) -> None:
     wider = new_stage(("vessel", "optic_disc"), seed=9)
     before = weights(wider)
-    fresh = adopt_weights(wider, folder)
-    assert sorted(fresh) == ["generator.2.bias", "generator.2.weight", "other.weight"]  # what counts channels
+    assert adopt_weights(wider, folder).fresh == ("generator.2", "other.weight")  # what counts channels
+    fresh = {"generator.2.bias", "generator.2.weight", "other.weight"}
     after, source = weights(wider), weights(new_stage())
     for key, value in after.items():
         assert torch.equal(value, before[key] if key in fresh else source[key]), key

@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from retina_cli.experiment import read_experiment
 from retina_cli.group import RetinaGroup
 from retina_cli.main import main as retina
 from retina_core.formats.phantom_set import write_phantom_set
+from retina_core.registry import Registry
 
 ROOT = Path(__file__).parents[2]
 STAGE_PAGE = ROOT / "docs/how-to/write-a-stage.md"
@@ -49,7 +50,18 @@ TINY_GAN = (
 )
 TINY = {
     "dcgan": TINY_GAN,
+    "pgan": (
+        "resolution=32",
+        "first_px=8",
+        "width=4",
+        "max_width=8",
+        "latent=8",
+        "seen_images=16",
+        "batch_size=4",
+    ),
+    "phantom": ("resolution=32",),
     "pix2pix": TINY_GAN,
+    "spade": (*TINY_GAN, "width_px=32", "hidden=4", "latent=4", "style_width=4"),
     "unet": ("resolution=32", "patch_px=16", "width=4", "depth=2", "seen_images=16", "batch_size=4"),
     "vae": ("resolution=32", "width=8", "latent=8", "seen_images=16", "batch_size=4"),
 }
@@ -143,6 +155,8 @@ def tiny(words: Sequence[str]) -> list[str]:
         options = read_experiment(file).options
         named = {prefix: options.get(prefix, name) for prefix, name in named.items()}
         evaluators = evaluators or list(options.get("evaluator", ()))
+    if words[0] == "pipeline":
+        evaluators = evaluators or ["unet"]
     sizes = [f"data.{size}" for size in TINY_DATA]
     if words[0] == "train":
         stage = words[1].rpartition(":")[2]
@@ -156,8 +170,17 @@ def tiny(words: Sequence[str]) -> list[str]:
     sizes += [f"{name}.{size}" for name in evaluators for size in TINY.get(name, ())]
     if words[0] == "evaluate":
         return [*settings(sizes), "--seeds", "1"]
-    sizes += [f"{prefix}.{size}" for prefix, name in named.items() for size in TINY[name]]
+    if not comes_trained(words, named.values()):
+        sizes += [f"{prefix}.{size}" for prefix, name in named.items() for size in TINY[name]]
     return [*settings(sizes), "--count", "4"]
+
+
+def comes_trained(words: Sequence[str], stages: Iterable[str]) -> bool:
+    """Whether a pipeline uses the starters of its stages as they are: then a setting of theirs would train them."""
+    registry, asked = Registry.discover(), {"--data", "--preset", "--init", "--set"} & {*words}
+    return (
+        not asked and not words[-1].endswith(".toml") and all(registry.stage(name).starter for name in stages)
+    )
 
 
 def value(words: Sequence[str], option: str) -> str:

@@ -59,7 +59,10 @@ class ConsoleListener:
     def _draw(self, bars: Bars, progress: Progress) -> None:
         if progress.task not in self._tasks:
             self._tasks[progress.task] = bars.add_task(progress.task, total=progress.total, told="")
-        bars.update(self._tasks[progress.task], completed=progress.done, told=told(progress))
+        if progress.done >= progress.total:  # what it made is said in a line that stays
+            bars.remove_task(self._tasks.pop(progress.task))
+        else:
+            bars.update(self._tasks[progress.task], completed=progress.done, told=told(progress))
 
 
 def told(progress: Progress) -> str:

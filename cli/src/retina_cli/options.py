@@ -14,6 +14,8 @@ from retina_core.errors import PathError
 if TYPE_CHECKING:
     from retina_cli.listener import ConsoleListener
     from retina_core.config import DataConfig
+    from retina_core.registry import Registry
+    from retina_core.specs import StageSpec
     from retina_core.training.options import FitOptions
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -24,6 +26,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON, for a program to read.")
 preset = click.option(
     "--preset", default="standard", show_default=True, metavar="NAME", help="quick, standard or paper."
+)
+pipeline_preset = click.option(
+    "--preset", metavar="NAME", help="quick, standard or paper.  [default: quick for phantoms, else standard]"
 )
 seed = click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="What randomness follows."
@@ -42,7 +47,15 @@ reader = click.option(
 init = click.option(
     "--init",
     metavar="starter|none|DIR",
-    help="Start from the plugin's starter, from nothing, or from a stage folder.",
+    help="Begin training with the weights of the starter that the plugin ships, with fresh ones, or with those of a "
+    "stage folder.  [default: none]",
+)
+pipeline_init = click.option(
+    "--init",
+    metavar="starter|none|DIR",
+    help="Begin training with the starters that the plugins ship, from nothing, or with labels/ and translator/ of a "
+    "run. Not given: for phantoms, a starter is used as it is where neither --preset nor a setting of its stage is "
+    "given; everything else begins from nothing.",
 )
 settings = click.option(
     "--set",
@@ -98,23 +111,27 @@ def fit_options(
     return FitOptions(seed=seed, device=device, precision=precision, track=track, listener=listener)  # type: ignore[arg-type]
 
 
-def init_folder(init: str | None) -> Path | None:
+def init_folder(init: str | None, spec: StageSpec, registry: Registry) -> Path | None:
     """The stage folder that ``--init`` names; None: start from nothing.
 
     Raises:
-        click.BadParameter: it asks for a starter.
+        click.BadParameter: it asks for a starter where there is none.
         PathError: there is no such folder.
     """
     if init in {None, "none"}:
         return None
     if init == "starter":
-        context = click.get_current_context(silent=True)
-        raise click.BadParameter(
-            "this stage ships no starter; write none or a folder", context, param_hint="--init"
-        )
+        starter = registry.starter(spec)
+        if starter is None:
+            context = click.get_current_context(silent=True)
+            said = f"{spec.name} ships no starter; write none or a folder"
+            raise click.BadParameter(said, context, param_hint="--init")
+        return starter
     folder = Path(str(init))
     if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
-        raise PathError(folder, "no such folder", "write --init none, or the folder of a trained stage")
+        raise PathError(
+            folder, "no such folder", "write --init none, starter, or the folder of a trained stage"
+        )
     return folder
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from retina_core.evaluation.scores import Scores as Scores
     from retina_core.formats.stage_folder import load_stage as load_stage
     from retina_core.generation import generate as generate
-    from retina_core.pipeline import PipelineRequest as PipelineRequest
     from retina_core.pipeline import run_pipeline as run_pipeline
     from retina_core.randomness import sample_rngs as sample_rngs
     from retina_core.registry import Registry as Registry
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from retina_core.roles import ImageTranslator as ImageTranslator
     from retina_core.roles import LabelGenerator as LabelGenerator
     from retina_core.roles import Segmenter as Segmenter
+    from retina_core.run_plan import PipelineRequest as PipelineRequest
     from retina_core.specs import API_VERSION as API_VERSION
     from retina_core.training.fit import fit as fit
     from retina_core.training.options import FitOptions as FitOptions
@@ -34,7 +34,7 @@ _HOMES = {
     "FitOptions": "retina_core.training.options",
     "ImageTranslator": "retina_core.roles",
     "LabelGenerator": "retina_core.roles",
-    "PipelineRequest": "retina_core.pipeline",
+    "PipelineRequest": "retina_core.run_plan",
     "Registry": "retina_core.registry",
     "Scores": "retina_core.evaluation.scores",
     "Segmenter": "retina_core.roles",

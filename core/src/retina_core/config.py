@@ -9,13 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 
 from retina_core.errors import InvalidValueError, UnknownKeyError, UnknownPresetError
 from retina_core.names import channel_name
 
 PRESETS = ("quick", "standard", "paper")
+PERCEPTUAL = "Park et al. 2019, arXiv 1903.07291"
+ADA = "Karras et al. 2020, arXiv 2006.06676"
 
 
 def setting(default: Any, meaning: str, *, unit: str = "", source: str = "", **bounds: Any) -> Any:
@@ -64,7 +75,12 @@ class StageConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in PRESETS}
-    """Preset -> the settings in which it departs from the defaults; a subclass names all of ``PRESETS``."""
+    """Preset -> the settings in which it departs from the defaults; a subclass names all of ``PRESETS``.
+
+    A stage that ships a starter has one more, ``starter``: what its starter was trained with.
+    """
+    architecture: ClassVar[tuple[str, ...]] = ()
+    """Settings that shape the weights: a training that begins with another stage's weights takes them from there."""
 
     @classmethod
     def resolve(cls, owner: str, preset: str = "standard", settings: Mapping[str, Any] | None = None) -> Self:
@@ -163,6 +179,77 @@ class GANConfig(LearningConfig):
     )
 
 
+class AdaptiveConfig(GANConfig):
+    """What an adversarial stage can be told that shows its discriminator changed maps (``training.adaptive``)."""
+
+    ada: Literal["off", "adaptive", "fixed"] = setting(
+        "off",
+        "show the discriminator changed maps, real and fake: never, as often as it overfits, or at one strength",
+        source=ADA,
+    )
+    ada_target: float = setting(
+        0.6,
+        "overfitting above which the strength rises, else it falls",
+        ge=0,
+        le=1,
+        source=f"{ADA}, section 3",
+    )
+    ada_strength: float = setting(
+        0.0, "probability of each change: where it starts, or the one strength that is kept", ge=0, le=1
+    )
+    ada_limit: float = setting(
+        0.8,
+        "strength that adaptation never passes; beyond it changes leak into what is drawn",
+        ge=0,
+        le=1,
+        source=f"{ADA}, section 2.2",
+    )
+    ada_images: int = setting(
+        20_000,
+        "seen images in which the strength can go from 0 to 1",
+        unit="images",
+        ge=1,
+        source=f"{ADA}: 500,000",
+    )
+    held_out: int = setting(
+        0,
+        "training samples that are never trained on, to measure overfitting where the loss has no centre",
+        unit="samples",
+        ge=0,
+        source=f"{ADA}, section 3, r_v",
+    )
+
+
+class PerceptualConfig(GANConfig):
+    """What a stage can be told that holds its photographs against true ones in borrowed features (``perceptual``)."""
+
+    perceptual: Literal["none", "segmenter", "vgg19"] = setting(
+        "none",
+        "features in which painted photographs are held against true ones: none; those of a segmenter, fitted on the "
+        "training samples first; or those of VGG-19, whose weights are a file",
+        source=f"{PERCEPTUAL}: VGG-19",
+    )
+    perceptual_weight: float = setting(
+        10.0, "weight of the distance in these features", gt=0, source=f"{PERCEPTUAL}, appendix A"
+    )
+    perceptual_segmenter: str = setting("", "segmenter: its name; empty: the one that is installed")
+    perceptual_path: str = setting(
+        "",
+        "vgg19: torchvision's vgg19-dcbb9e9d.pth, or own weights of VGG-19 as .safetensors; empty: in torch's cache",
+    )
+    perceptual_download: bool = setting(
+        False, "vgg19: download the file (548 MiB) into torch's cache where it is not there"
+    )
+
+    @field_validator("perceptual_segmenter", "perceptual_path", "perceptual_download")
+    @classmethod
+    def _where_it_is_read(cls, value: Any, info: ValidationInfo) -> Any:
+        reader = "segmenter" if info.field_name == "perceptual_segmenter" else "vgg19"
+        if value and info.data.get("perceptual", reader) != reader:
+            raise ValueError(f"it is a setting of perceptual={reader} alone")
+        return value
+
+
 class DataConfig(StageConfig):
     """What can be set about the data (``--set data.KEY=VALUE``)."""
 
@@ -179,7 +266,14 @@ class DataConfig(StageConfig):
         60, "phantom eyes to draw, four in five of them for training", ge=2, le=1_000_000
     )
     phantom_px: int = setting(256, "side of a phantom photograph", unit="px", ge=32, le=4096)
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in PRESETS}
+    phantom_series: Literal["training", "starter"] = setting(
+        "training",
+        "phantoms to train on: the usual ones, or those kept for starters; both have the same test eyes",
+    )
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        **{name: {} for name in PRESETS},
+        "starter": {"phantom_series": "starter", "phantom_count": 1_250},
+    }
 
 
 Precision = Literal["auto", "bf16", "fp32"]

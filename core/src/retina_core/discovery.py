@@ -46,6 +46,19 @@ def distribution_version(name: str) -> str:
     return ""
 
 
+def package_folder(target: str) -> Path | None:
+    """The folder that ``"package:folder"`` names, inside a package that is installed and not imported; None: no such."""
+    from importlib.util import find_spec
+
+    package, _, folder = target.partition(":")
+    try:
+        found = find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    places = (found.submodule_search_locations or ()) if found else ()
+    return next((Path(place, folder).resolve() for place in places if Path(place, folder).is_dir()), None)
+
+
 def _needs_importlib(folders: Sequence[str]) -> bool:
     """Whether a distribution could lie where reading folders does not find it."""
     finders = [finder for finder in sys.meta_path if finder is not PathFinder]

@@ -28,6 +28,7 @@ from retina_core.maps import PEEL_PX, WEAK, finish
 from retina_core.randomness import sample_rng
 from retina_core.registry import Registry
 from retina_core.roles import ImageTranslator, LabelGenerator
+from retina_core.style_photo import StylePhoto, read_style
 from retina_core.synthetic_card import synthetic_card
 from retina_core.training.options import FitOptions, Progress
 
@@ -45,6 +46,8 @@ class Painter:
     seed: int
     mode: Mode = "fp32"
     """How the translator works. Maps are always drawn in float32: they cost little, and a pixel is set or not."""
+    style: StylePhoto | None = None
+    """Whose manner every photograph is painted in; without, the translator chooses one for each."""
 
     def __post_init__(self) -> None:
         missing = set(self.translator.channels) - set(self.generator.channels)
@@ -60,11 +63,15 @@ class Painter:
         """Photographs (b c h w), labels (b k h w) in {0, 1} and fov (b 1 h w) of some samples of the run."""
         padded = [*indices, *range(indices[-1] + 1, indices[-1] + 1 + CHUNK - len(indices))]
         fov = torch.stack([self._fov(index) for index in padded])  # b 1 h w
-        soft = self.generator.sample(self._rngs("labels", padded))  # b k h' w'
+        generator = self.generator.at(self.translator.resolution)
+        soft = generator.sample(self._rngs("labels", padded))  # b k h' w'
         labels = self._finish(soft, fov)  # b k h w
         wanted = [self.generator.channels.index(channel) for channel in self.translator.channels]
+        style = self.style.photo.expand(len(padded), -1, -1, -1) if self.style else None  # b c h w
         with fast(self.translator, self.mode):
-            photos = self.translator.translate(labels[:, wanted], fov, rngs=self._rngs("photo", padded))
+            photos = self.translator.translate(
+                labels[:, wanted], fov, rngs=self._rngs("photo", padded), style=style
+            )
         photos = photos.float().cpu()  # b c h w
         count = len(indices)
         return (photos * fov)[:count], labels[:count], fov[:count]
@@ -81,6 +88,8 @@ class Painter:
 
     def _finish(self, soft: Tensor, fov: Tensor) -> Tensor:
         priors, size = self.generator.priors, self.translator.resolution
+        if self.generator.sharp:
+            return finish(soft.cpu(), size, fov, [0.5] * soft.shape[1])
         thresholds = [priors.thresholds.get(channel, 0.5) for channel in self.generator.channels]
         specks = [
             round(priors.speck_shares.get(channel, 0.0) * size * size) for channel in self.generator.channels
@@ -98,6 +107,7 @@ def generate(
     out: Path | str,
     seed: int = 0,
     shard: tuple[int, int] = (0, 1),
+    style: Path | str | None = None,
     options: FitOptions | None = None,
     registry: Registry | None = None,
 ) -> Path:
@@ -110,12 +120,15 @@ def generate(
         out: the set's folder.
         seed: pair *i* of a seed is always the same pair.
         shard: ``(i, n)`` writes every n-th pair from the i-th on, for n machines that share a run.
+        style: a photograph's file, in whose manner all are painted. Its content hash stands in every row, and in
+            ``seen.json`` beside what the stages were trained on.
 
     Returns:
         The set's folder, which ``open_dataset`` reads.
 
     Raises:
         StageFolderError, ChannelError, SampleSetError: before any work.
+        InvalidValueError, PathError: the translator takes no style, or the photograph cannot be read.
         StorageError: the disk is full, or ``out`` cannot be written.
         KeyboardInterrupt: Ctrl-C, or SIGTERM, once the pair at hand was written.
     """
@@ -125,26 +138,33 @@ def generate(
         raise InvalidValueError(
             "generate", "count" if count < 1 else "shard", (count, shard), "nothing to draw"
         )
-    painter = _load_painter(folders, seed, count, options, registry)
+    painter = _load_painter(folders, seed, count, None if style is None else Path(style), options, registry)
+    manner = painter.style.fingerprint if painter.style else None
     cards = (read_card(folders[0]), read_card(folders[1]))
     with sole_use(out):
-        writer = SampleSetWriter(out, _request(cards, count, seed, shard))
+        writer = SampleSetWriter(out, _request(cards, count, seed, shard, manner))
         if not writer.complete:
             _write_all(painter, cards, writer, range(count)[shard[0] :: shard[1]], options, registry)
-            seen = sorted(read_seen(folders[0]) | read_seen(folders[1]))
-            writer.finish(seen, synthetic_card(cards, len(writer.rows), seed))
+            seen = read_seen(folders[0]) | read_seen(folders[1]) | ({manner} if manner else set())
+            writer.finish(sorted(seen), synthetic_card(cards, len(writer.rows), seed, manner))
     return out
 
 
 def _load_painter(
-    folders: tuple[Path, Path], seed: int, count: int, options: FitOptions, registry: Registry
+    folders: tuple[Path, Path],
+    seed: int,
+    count: int,
+    style: Path | None,
+    options: FitOptions,
+    registry: Registry,
 ) -> Painter:
     device = options.device
     generator = load_stage(folders[0], role="label-generator", registry=registry, device=device)
     translator = load_stage(folders[1], role="image-translator", registry=registry, device=device)
+    manner = read_style(style, cast(ImageTranslator, translator)) if style is not None else None
     mode = choose_mode(options.precision, translator.device, count, translator.resolution)
     make_ready(translator, mode)
-    return Painter(cast(LabelGenerator, generator), cast(ImageTranslator, translator), seed, mode)
+    return Painter(cast(LabelGenerator, generator), cast(ImageTranslator, translator), seed, mode, manner)
 
 
 def _write_all(
@@ -176,7 +196,8 @@ def _write_all(
 def _samples(
     painter: Painter, cards: tuple[StageCard, StageCard], indices: list[int]
 ) -> Iterator[SyntheticSample]:
-    stages = {
+    common = {
+        "style": painter.style.fingerprint if painter.style else None,
         "labels_stage": _stage_facts(cards[0]),
         "translator_stage": _stage_facts(cards[1]),
         "phantom": any(card.provenance.get("phantom") for card in cards),
@@ -185,7 +206,7 @@ def _samples(
         chunk = indices[start : start + CHUNK]
         photos, labels, fov = painter.paint(chunk)
         for place, index in enumerate(chunk):
-            facts = {"seed": painter.seed, "attempt": 0, "grade": None, "style": None, **stages}
+            facts = {"seed": painter.seed, "attempt": 0, "grade": None, **common}
             maps = dict(zip(painter.generator.channels, _bytes(labels[place]), strict=True))
             photo = np.ascontiguousarray(_bytes(photos[place]).transpose(1, 2, 0))
             yield SyntheticSample(index, photo, maps, _bytes(fov[place])[0], facts)
@@ -200,6 +221,11 @@ def _bytes(planes: Tensor) -> NDArray[np.uint8]:
     return (planes * 255).round().clamp(0, 255).byte().numpy()
 
 
-def _request(cards: tuple[StageCard, StageCard], count: int, seed: int, shard: tuple[int, int]) -> str:
-    parts = [[card.name, card.files] for card in cards] + [[count, seed, shard]]
+def _request(
+    cards: tuple[StageCard, StageCard], count: int, seed: int, shard: tuple[int, int], manner: str | None
+) -> str:
+    parts: list[object] = [[card.name, card.files] for card in cards]
+    parts.append([count, seed, shard])
+    if manner is not None:
+        parts.append(["style", manner])
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

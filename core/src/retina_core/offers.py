@@ -201,6 +201,8 @@ def _check_stage(hook: str, kind: str, spec: StageSpec) -> None:
         raise RejectionError(f"{hook}: {spec.name} has the role {spec.role!r}, not {kind!r}{known}")
     if not TARGET.fullmatch(spec.config):
         raise RejectionError(f"{hook}: {spec.name}: config {spec.config!r} is not 'module:Class'")
+    if spec.starter and not TARGET.fullmatch(spec.starter):
+        raise RejectionError(f"{hook}: {spec.name}: starter {spec.starter!r} is not 'package:folder'")
 
 
 def _check_api(spec: Spec) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pluggy
 
 from retina_core import builtin, hookspecs
-from retina_core.discovery import Announcement, distribution_version, installed_plugins
+from retina_core.discovery import Announcement, distribution_version, installed_plugins, package_folder
 from retina_core.errors import AmbiguousStageError, BrokenPluginError, UnknownStageError, WrongRoleError
 from retina_core.offers import (
     Offer,
@@ -194,6 +195,17 @@ class Registry:
         if not issubclass(found, StageConfig):
             raise BrokenPluginError(self._plugin_name(spec), f"{spec.config} is not a StageConfig")
         return found
+
+    def starter(self, spec: StageSpec) -> Path | None:
+        """The folder of the trained stage that the plugin ships; None where it ships none. Imports no torch.
+
+        Raises:
+            BrokenPluginError: it names one that is not there.
+        """
+        folder = package_folder(spec.starter) if spec.starter else None
+        if spec.starter and folder is None:
+            raise BrokenPluginError(self._plugin_name(spec), f"its starter {spec.starter} is not there")
+        return folder
 
     def reader(self, name: str) -> ReaderSpec:
         """The reader of this name.

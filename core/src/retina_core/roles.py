@@ -32,6 +32,8 @@ class LabelGenerator(Stage, ABC):
     """Draws label maps from noise."""
 
     role: ClassVar[Role] = "label-generator"
+    sharp: ClassVar[bool] = False
+    """Whether maps are drawn rather than guessed: they are cut at one half, and nothing is thinned or removed."""
 
     @abstractmethod
     def sample(self, rngs: Sequence[torch.Generator], *, grades: Tensor | None = None) -> Tensor:
@@ -40,8 +42,15 @@ class LabelGenerator(Stage, ABC):
         A map depends on its own generator alone, never on its neighbours in the batch.
         """
 
+    def at(self, size_px: int) -> LabelGenerator:
+        """This generator drawing maps of another size, where it can draw at any; else itself."""
+        return self
+
     def calibrate(self, batches: Iterable[Batch], seed: int) -> None:
         """Choose the threshold of each channel so that generated maps cover the share that real ones do."""
+        if self.sharp:
+            self.priors.thresholds = dict.fromkeys(self.channels, 0.5)
+            return
         rngs = sample_rngs(seed, CALIBRATION_MAPS, stream="calibration")
         maps = torch.cat([self.sample(rngs[i : i + 16]) for i in range(0, len(rngs), 16)]).cpu()  # b k h w
         fov = self._calibration_fov(maps)
@@ -67,6 +76,8 @@ class ImageTranslator(Stage, ABC):
 
     role: ClassVar[Role] = "image-translator"
     image_channels: int = 3
+    takes_style: bool = False
+    """Whether ``translate`` can paint in the manner of given photographs."""
 
     @abstractmethod
     def translate(
@@ -74,7 +85,8 @@ class ImageTranslator(Stage, ABC):
     ) -> Tensor:
         """(b k h w) in {0, 1}, (b 1 h w) in {0, 1} -> photographs (b c h w) in [0, 1], black outside the fov.
 
-        The same generators, the same photographs, whatever else is in the batch.
+        The same generators, the same photographs, whatever else is in the batch. ``style``, photographs (b c h w) in
+        [0, 1], black outside their own fov: whose manner to paint in, for a translator that ``takes_style``.
         """
 
 

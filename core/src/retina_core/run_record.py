@@ -25,7 +25,9 @@ class RunStep:
     files: Sequence[str]
     """What lies in its folder once it is done; the last of them is written last."""
     made_of: Sequence[str] = ()
-    """Files of the run that its result depends on: where they changed, the result is another step's."""
+    """Files of the run, or elsewhere, that its result depends on: where they changed, the result is another step's."""
+    told: str = ""
+    """What is done in it, for whoever waits."""
 
 
 class RunRecord:
@@ -43,6 +45,10 @@ class RunRecord:
         self.folder = folder
         self._steps = _read_steps(folder, str(facts["digest"]))
         self._facts = dict(facts)
+
+    def note(self, key: str, value: object) -> None:
+        """Take up a fact that a step brought; it is written with the step's own entry."""
+        self._facts[key] = value
 
     def begin(self, steps: Sequence[RunStep]) -> None:
         """Write the record, in which no step is done whose files are not there."""

@@ -29,6 +29,8 @@ class StageSpec(NamedTuple):
     paper: str = ""
     api: str = ""
     """Range of API versions that the stage was built for, e.g. ``">=1.0,<2"``; empty: any."""
+    starter: str = ""
+    """``"package:folder"`` of a trained stage that is shipped as package data; empty: none is."""
 
 
 class ReaderSpec(NamedTuple):

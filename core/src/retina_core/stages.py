@@ -30,6 +30,7 @@ from retina_core.config import LearningConfig, StageConfig
 from retina_core.specs import Role
 
 if TYPE_CHECKING:
+    from retina_core.perceptual.features import PerceptualFeatures
     from retina_core.training.context import StepContext
 
 
@@ -94,6 +95,8 @@ class Stage(ABC):
 
     role: ClassVar[Role]
     name: ClassVar[str]
+    known_channels: ClassVar[tuple[str, ...] | None] = None
+    """The only label channels that it can work with; None: any."""
 
     def __init__(self, config: StageConfig, channels: Sequence[str]) -> None:
         self.config = config
@@ -150,10 +153,18 @@ class LearningStage(Stage):
     """Samples in a preview."""
     label_form: ClassVar[Literal["soft", "binary"]] = "soft"
     """What the labels of a batch are: coverage in [0, 1], or 0 and 1 as a finished label map has."""
+    perceptual: PerceptualFeatures | None = None
+    """Features to compare photographs in while training; set before it where the config asks for some, never saved."""
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
         """Generator, discriminator, ... by name."""
+
+    def move_to(self, device: torch.device | str) -> None:
+        """Put the networks on a device, and the borrowed features with them."""
+        super().move_to(device)
+        if self.perceptual is not None:
+            self.perceptual.move_to(device)
 
     @abstractmethod
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -184,11 +195,24 @@ class LearningStage(Stage):
         Stages without batch normalisation leave it.
         """
 
+    def channel_dims(self) -> Mapping[str, int]:
+        """Weight -> its dimension along which the label channels lie, for weights of another stage to be taken.
+
+        The key is the weight's in ``model.safetensors``, ``"generator.head.weight"``. The channels are the first
+        entries along the dimension, in their order; others (field of view, colours) come after them.
+        """
+        return {}
+
+    def adopted(self, resolution: int) -> None:
+        """Told, before training, that the weights were taken from a stage of that resolution."""
+
     @abstractmethod
     def preview(self, batch: Batch, rngs: Sequence[torch.Generator]) -> Tensor:
         """Pictures (b 3 h w) in [0, 1] of what the stage makes, from a fixed batch and fixed generators.
 
-        No real photograph is shown: a preview lies in the stage's folder, and that may be published.
+        No real photograph is shown: a preview lies in the stage's folder, and that may be published. For the same
+        reason a translator or segmenter that learns from real eyes gets a batch of phantoms, where they have its
+        channels.
         """
 
     def extra_state(self) -> dict[str, Any]:

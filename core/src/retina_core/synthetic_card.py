@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from retina_core.formats.stage_card import StageCard
 
+STYLED = (
+    " But all its photographs are painted in the manner of one more photograph, whose content hash is the `style` of"
+    " every row and one of `seen.json`: if that shows a real eye, its colours are here."
+)
 
-def synthetic_card(cards: tuple[StageCard, StageCard], count: int, seed: int) -> str:
-    """The text of ``README.md`` for ``count`` pairs of a label generator's and a translator's."""
+
+def synthetic_card(
+    cards: tuple[StageCard, StageCard], count: int, seed: int, style: str | None = None
+) -> str:
+    """The text of ``README.md`` for ``count`` pairs of a label generator's and a translator's.
+
+    ``style`` is the content hash of the photograph in whose manner they were painted.
+    """
     generator, translator = cards
     sources = sorted({name for card in cards for name in card.provenance.get("data", [])})
     phantom = any(card.provenance.get("phantom") for card in cards)
@@ -15,6 +25,8 @@ def synthetic_card(cards: tuple[StageCard, StageCard], count: int, seed: int) ->
         if phantom
         else "Its stages were trained on real photographs; none of them is in this set."
     )
+    if style is not None:
+        origin += STYLED
     return f"""---
 tags: [synthetic, retina, fundus]
 ---

@@ -21,18 +21,19 @@ def _shard(context: click.Context, option: click.Parameter, text: str) -> tuple[
     return int(found[1]), int(found[2])
 
 
-FOLDER = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--labels", required=True, type=FOLDER, metavar="DIR", help="A trained label generator.")
-@click.option("--translator", required=True, type=FOLDER, metavar="DIR", help="A trained image translator.")
+@click.option("--labels", required=True, type=PATH, metavar="DIR", help="A trained label generator.")
+@click.option("--translator", required=True, type=PATH, metavar="DIR", help="A trained image translator.")
 @click.option(
     "--count", required=True, type=click.IntRange(min=1), help="Pairs in all, over all shards together."
 )
 @options.out("The synthetic set.")
 @options.seed
 @click.option("--shard", callback=_shard, default="0/1", metavar="I/N", help="Make part I, from 0, of N.")
+@click.option("--style", type=PATH, metavar="PHOTO", help="Paint in the manner of this photograph.")
 @options.devices
 @click.pass_obj
 def generate(
@@ -43,6 +44,7 @@ def generate(
     out: Path,
     seed: int,
     shard: tuple[int, int],
+    style: Path | None,
     device: str,
     precision: str,
 ) -> None:
@@ -57,6 +59,7 @@ def generate(
             out=out,
             seed=seed,
             shard=shard,
+            style=style,
             options=options.fit_options(listener, seed, device, precision),
             registry=session.registry,
         )

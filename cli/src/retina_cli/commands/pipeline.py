@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from retina_cli import options
-from retina_cli.console import print_line, print_scores
+from retina_cli.ending import print_ending
 from retina_cli.experiment import Experiment, read_experiment
 from retina_cli.listener import ConsoleListener
 from retina_cli.session import Session
 from retina_cli.settings import check_prefix, merged, parse_settings
+from retina_core.registry import Registry
+
+EVALUATOR = "unet"
+"""What says what the pairs are worth, where nothing is said of it."""
 
 
 def _read(context: click.Context, _: click.Parameter, path: Path | None) -> Experiment:
@@ -36,12 +41,12 @@ def _read(context: click.Context, _: click.Parameter, path: Path | None) -> Expe
     "--evaluator",
     multiple=True,
     metavar="NAME",
-    help="Evaluator; repeatable. None: nothing is evaluated.",
+    help=f"Evaluator; repeatable; none: nothing is evaluated.  [default: {EVALUATOR}]",
 )
 @options.data
 @options.reader
-@options.preset
-@options.init
+@options.pipeline_preset
+@options.pipeline_init
 @click.option("--count", type=click.IntRange(min=1), help="Synthetic pairs.")
 @options.seed
 @options.out("The run folder; the same command continues there.", required=False)
@@ -57,7 +62,7 @@ def pipeline(
     evaluator: tuple[str, ...],
     data: str,
     reader: str | None,
-    preset: str,
+    preset: str | None,
     init: str | None,
     count: int | None,
     seed: int,
@@ -69,11 +74,14 @@ def pipeline(
 ) -> None:
     """Train both stages, generate pairs, evaluate them, and write report.html, all in one run folder.
 
+    Without --data everything is done on phantoms, eyes that an algorithm draws, and stages that come trained (with a
+    starter) are used as they are.
+
     Settings are written --set labels.KEY=VALUE, translator.KEY, data.KEY or EVALUATOR.KEY. An EXPERIMENT.toml holds
     the same: options as keys, settings as tables; the command line goes before it.
     """
     registry = session.registry
-    names = [registry.stage(name, "evaluator").name for name in evaluator]
+    names = [registry.stage(name, "evaluator").name for name in _evaluators(evaluator, registry)]
     prefixes = ["labels", "translator", "data", *names]
     for prefix in experiment.settings:
         check_prefix(prefix, prefixes, "the experiment")
@@ -101,12 +109,15 @@ def pipeline(
         told = options.fit_options(listener, seed, device, precision, track)
         run = run_pipeline(request, options=told, registry=registry)
         report = write_report(run)
-    _print_scores(run)
-    print_line(str(report))
+    print_ending(run, report)
 
 
-def _print_scores(run: Path) -> None:
-    from retina_core.evaluation.scores import Scores
-
-    for path in sorted(run.glob("evaluation/*/scores.json")):
-        print_scores(Scores.read(path))
+def _evaluators(given: tuple[str, ...], registry: Registry) -> tuple[str, ...]:
+    """The evaluators to ask: those given, or the usual one where it is installed, or none."""
+    if "none" in given and len(given) > 1:
+        context = click.get_current_context(silent=True)
+        raise click.BadParameter("none stands alone", context, param_hint="--evaluator")
+    source = click.get_current_context().get_parameter_source("evaluator")
+    if source == ParameterSource.DEFAULT and EVALUATOR in registry.names("evaluator"):
+        return (EVALUATOR,)
+    return () if given == ("none",) else given

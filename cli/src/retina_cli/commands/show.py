@@ -40,12 +40,13 @@ def _show_stage(registry: Registry, reference: str, as_json: bool) -> None:
     row, config = registry.plugin_of(spec), registry.config_class(spec)
     settings = list(config.describe())
     if as_json:
-        print_json(
-            {**row._asdict(), "presets": list(config.presets), "settings": [s._asdict() for s in settings]}
-        )
+        told = {"presets": list(config.presets), "starter": bool(spec.starter)}
+        print_json({**row._asdict(), **told, "settings": [s._asdict() for s in settings]})
         return
     print_line(f"{spec.role}:{spec.name}  {spec.summary}")
     print_line(f"{row.distribution} {row.version}{f', {spec.paper}' if spec.paper else ''}")
+    if spec.starter:
+        print_line(f"comes trained: retina train {spec.name} --init starter begins with its starter")
     print_line()
     presets = list(config.presets)
     print_table(

@@ -44,7 +44,7 @@ def train(
     """
     spec = session.registry.stage(stage)
     chosen = parse_settings(settings, [spec.name, "data"], default=spec.name)
-    start = options.init_folder(init)
+    start = options.init_folder(init, spec, session.registry)
     session.registry.config_class(spec).resolve(spec.name, preset, chosen.get(spec.name))
     config = options.data_config(preset, chosen)
 

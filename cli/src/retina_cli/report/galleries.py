@@ -40,6 +40,7 @@ class NearestShown:
 
     generated: str | None
     nearest: str | None
+    """None as well where it is a real eye's and was not asked for."""
     distance: str
 
 
@@ -82,19 +83,25 @@ def gallery(figure: Gallery, folder: Path, *, with_real: bool) -> tuple[list[Sho
     return shown, len(figure.pictures) - len(kept)
 
 
-def nearest_maps(figure: NearestMaps, folder: Path) -> tuple[list[NearestShown], str]:
-    """Pairs of maps, and how their distances compare with those between training maps."""
+def nearest_maps(figure: NearestMaps, folder: Path, *, with_training: bool) -> tuple[list[NearestShown], str]:
+    """Pairs of maps, what stands where, and how their distances compare with those between training maps."""
     shown = []
     for pair in figure.pairs[:NEAREST]:
         generated, training = inside(folder, pair.generated), inside(folder, pair.nearest)
         shown.append(
             NearestShown(
                 embedded_map(generated) if generated else None,
-                embedded_map(training) if training else None,
+                embedded_map(training) if training and with_training else None,
                 number(pair.distance, 2),
             )
         )
-    return shown, _compared(figure)
+    places = (
+        "Left: generated. Right: the training map nearest to it. Below: the Dice distance between them."
+        if with_training
+        else "Below each: the Dice distance to the training map nearest to it. That is a real eye's, and a vessel tree "
+        "is as personal as a fingerprint: retina report with --with-real shows it."
+    )
+    return shown, f"{places} {_compared(figure)}"
 
 
 def _compared(figure: NearestMaps) -> str:

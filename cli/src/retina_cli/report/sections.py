@@ -98,7 +98,7 @@ def _evaluation(evaluation: Evaluation, contents: RunContents, *, with_real: boo
         regime_meanings(scores, phantom=phantom),
         [
             *_dice_charts(scores),
-            *_own_figures(evaluation.figures, contents.folder, with_real=with_real),
+            *_own_figures(evaluation.figures, contents.folder, with_real=with_real, phantom=phantom),
             *_training_charts(evaluation.logs),
         ],
     )
@@ -161,7 +161,7 @@ def run_rows(contents: RunContents) -> list[tuple[str, str]]:
         ("Image translator", str(request.get("translator", NONE))),
         ("Evaluators", listed(entries(request, "evaluators")) or "none"),
         ("Data", str(Path(str(request.get("data", NONE))).name)),  # where it lies on this machine stays here
-        ("Preset", str(request.get("preset", NONE))),
+        ("Preset", str(run.get("preset") or request.get("preset") or NONE)),
         ("Seed", str(run.get("seed", request.get("seed", NONE)))),
         ("Pairs made", f"{len(contents.pairs):,}"),
         ("Device", f"{run.get('device', NONE)}, {run.get('precision', NONE)}"),
@@ -211,7 +211,9 @@ def _dice_charts(scores: Scores) -> Iterator[Drawn]:
         )
 
 
-def _own_figures(figures: Sequence[Figure], folder: Path, *, with_real: bool) -> Iterator[Drawn]:
+def _own_figures(
+    figures: Sequence[Figure], folder: Path, *, with_real: bool, phantom: bool
+) -> Iterator[Drawn]:
     for figure in figures:
         if isinstance(figure, Note):
             yield Drawn("note", caption=figure.text)
@@ -222,7 +224,7 @@ def _own_figures(figures: Sequence[Figure], folder: Path, *, with_real: bool) ->
             left_out = f" {counted(hidden, 'real photograph')} left out." if hidden else ""
             yield Drawn("gallery", figure.title, figure.caption + left_out, pictures=shown)
         elif isinstance(figure, NearestMaps):
-            maps, compared = nearest_maps(figure, folder)
+            maps, compared = nearest_maps(figure, folder, with_training=with_real or phantom)
             yield Drawn("nearest", figure.title, f"{figure.caption} {compared}", maps=maps)
         elif isinstance(figure, Table):
             rows = [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in figure.rows]

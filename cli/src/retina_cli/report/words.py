@@ -88,20 +88,44 @@ def account(contents: RunContents) -> str:
     request, facts = section(contents.run, "request"), contents.facts
     train, test = entries(facts, "train"), entries(facts, "test")
     channels = listed(spoken(str(channel)) for channel in entries(facts, "channels")) or "unknown channels"
-    phantom = bool(facts.get("phantom"))
-    source = "phantom eye" if phantom else "real photograph"
-    of = "" if phantom else f" of {facts.get('name', 'the data')}"
     sentence = (
-        f"{request.get('labels', 'A label generator')} drew label maps ({channels}) from noise, and "
+        f"{request.get('labels', 'A label generator')} drew label maps ({channels}) "
+        f"{'by rules' if _by_rules(contents) else 'from noise'}, and "
         f"{request.get('translator', 'an image translator')} painted photographs over them. "
     )
     if not train:
         return sentence
     return sentence + (
-        f"Both learnt from {counted(len(train), source)}{of}; "
+        f"{_lessons(contents)}; "
         f"{counted(len(test), 'eye')} of {counted(people(test), 'patient')} were held out for testing, and no "
         "generative model has seen them."
     )
+
+
+def _by_rules(contents: RunContents) -> bool:
+    """Whether the label generator learns nothing: it has settings, and none says how long it is trained."""
+    settings = section(section(contents.run, "configs"), "labels")
+    return bool(settings) and "seen_images" not in settings
+
+
+def _lessons(contents: RunContents) -> str:
+    """What both stages learnt from: the training part, or the eyes that a starter was made from."""
+    request, facts, starts = section(contents.run, "request"), contents.facts, section(contents.run, "starts")
+    learners = ("translator",) if _by_rules(contents) else ("labels", "translator")
+    ready = [key for key in learners if section(starts, key).get("trained") is False]
+    others = [str(request.get(key, key)) for key in learners if key not in ready]
+    if not others:
+        alone = f"{request.get('translator')} came trained, as the starter of its plugin"
+        both = "Both came trained, as the starters of their plugins"
+        return f"{both if len(learners) > 1 else alone}, which saw other phantoms than these"
+    phantom = bool(facts.get("phantom"))
+    source = "phantom eye" if phantom else "real photograph"
+    of = "" if phantom else f" of {facts.get('name', 'the data')}"
+    said = f"learnt from {counted(len(entries(facts, 'train')), source)}{of}"
+    if not ready:
+        return f"{'Both' if len(learners) > 1 else others[0]} {said}"
+    names = listed(request.get(key, key) for key in ready)
+    return f"{listed(others)} {said}; {names} came trained, as the starter of its plugin, which saw other phantoms"
 
 
 def few_eyes(contents: RunContents) -> str:

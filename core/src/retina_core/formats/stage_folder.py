@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from retina_core.devices import resolve_device
-from retina_core.errors import ConfigError, PluginError, StageFolderError, WrongRoleError
+from retina_core.errors import ConfigError, StageFolderError, WrongRoleError
 from retina_core.formats.stage_card import (
     CARD,
     MODEL,
@@ -34,7 +34,7 @@ def save_stage(
     stage: Stage, folder: Path, *, plugin: Row, seen: Iterable[str], provenance: Mapping[str, Any]
 ) -> StageCard:
     """Write a stage: weights, priors, what it saw, and last its card."""
-    _save_tensors(_weights_of(stage), folder / MODEL)
+    _save_tensors(weights_of(stage), folder / MODEL)
     priors = stage.priors
     shares = torch.tensor([[grade, share] for grade, share in sorted(priors.grade_shares.items())]).reshape(
         -1, 2
@@ -84,7 +84,7 @@ def load_stage(
     check_files(folder, card)
     stage = _built(folder, card, registry)
     stage.priors = _load_priors(folder, card)
-    _take_weights(stage, _load_tensors(folder, MODEL), folder)
+    _take_weights(stage, load_tensors(folder, MODEL), folder)
     stage.folder = folder
     stage.move_to(resolve_device(device))
     stage.eval_mode()
@@ -119,14 +119,15 @@ def _refuse_other_shapes(folder: Path, build: Callable[[], Stage]) -> None:
         raise StageFolderError(folder, f"{MODEL} cannot be read ({error})") from None
     try:
         with torch.device("meta"):
-            expected = {key: tuple(value.shape) for key, value in _weights_of(build()).items()}
+            expected = {key: tuple(value.shape) for key, value in weights_of(build()).items()}
     except (ValueError, TypeError, ArithmeticError, RuntimeError):  # NotImplementedError is a RuntimeError
         return
     if problem := _other_shape(expected, found):
         raise StageFolderError(folder, f"{MODEL} does not fit its config: {problem}")
 
 
-def _weights_of(stage: Stage) -> dict[str, Tensor]:
+def weights_of(stage: Stage) -> dict[str, Tensor]:
+    """Network's name and weight's -> the live weight, not a copy."""
     return {
         f"{name}.{key}": value
         for name, network in stage.networks().items()
@@ -138,7 +139,12 @@ def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     write_tensors({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, path)
 
 
-def _load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+def load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    """What a safetensors file of a stage folder holds.
+
+    Raises:
+        StageFolderError: it cannot be read.
+    """
     try:
         return load_file(folder / name)
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
@@ -146,7 +152,7 @@ def _load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
 
 
 def _load_priors(folder: Path, card: StageCard) -> Priors:
-    tensors = _load_tensors(folder, PRIORS)
+    tensors = load_tensors(folder, PRIORS)
     fovs = tensors.get("fovs")
     if (
         fovs is None
@@ -177,7 +183,7 @@ def _grade_shares(folder: Path, table: Tensor | None) -> dict[int, float]:
 
 
 def _take_weights(stage: Stage, weights: Mapping[str, Tensor], folder: Path) -> None:
-    expected = _weights_of(stage)
+    expected = weights_of(stage)
     if problem := _mismatch(expected, weights):
         raise StageFolderError(folder, f"{MODEL} does not fit its config: {problem}")
     for name, network in stage.networks().items():
@@ -191,7 +197,7 @@ def _mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> st
     """What keeps the weights from fitting, in words; empty where they fit."""
     if problem := _other_shape(_shapes(expected), _shapes(found)):
         return problem
-    return next(filter(None, (_unfit(key, value, found[key]) for key, value in expected.items())), "")
+    return next(filter(None, (unfit(key, value, found[key]) for key, value in expected.items())), "")
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -207,41 +213,10 @@ def _other_shape(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tu
     return ""
 
 
-def _unfit(key: str, expected: Tensor, found: Tensor) -> str:
+def unfit(key: str, expected: Tensor, found: Tensor) -> str:
     """Why values of the right shape cannot be taken: another kind of number, or not finite as the network has it."""
     if found.is_complex() or found.is_floating_point() != expected.is_floating_point():
         return f"{key} holds {found.dtype} instead of {expected.dtype}"
     if expected.is_floating_point() and not bool(torch.isfinite(found.to(expected.dtype)).all()):
         return f"{key} holds values that are not finite"
     return ""
-
-
-def adopt_weights(stage: Stage, folder: Path) -> list[str]:
-    """Start a stage from another one's folder: take each weight whose name and shape fit, leave the rest fresh.
-
-    Returns:
-        The names of the weights that stay fresh (other channels, another resolution).
-
-    Raises:
-        StageFolderError: nothing fits, or the folder is damaged.
-        PluginError: the folder holds another stage.
-    """
-    card = read_card(folder)
-    if (card.role, card.name) != (stage.role, stage.name):
-        raise PluginError(
-            f"{folder} holds {card.role}:{card.name}, not {stage.role}:{stage.name}; choose another --init"
-        )
-    check_files(folder, card)
-    weights = _load_tensors(folder, MODEL)
-    mine = _weights_of(stage)
-    fitting = {key for key, value in mine.items() if key in weights and weights[key].shape == value.shape}
-    # Counters of batch normalisation are single numbers that always fit.
-    if not any(mine[key].ndim for key in fitting):
-        raise StageFolderError(folder, f"no weight of it fits this {stage.name}")
-    for key in sorted(fitting):
-        if problem := _unfit(key, mine[key], weights[key]):
-            raise StageFolderError(folder, problem)
-    with torch.no_grad():
-        for key in fitting:
-            mine[key].copy_(weights[key])
-    return [key for key in mine if key not in fitting]

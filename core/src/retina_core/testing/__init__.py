@@ -7,18 +7,22 @@ A plugin's test subclasses one in a few lines::
         settings = {"resolution": 32, "width": 8}
 """
 
+from retina_core.testing.drawing import DrawingContract
 from retina_core.testing.evaluator import EvaluatorContract
 from retina_core.testing.eyes import tiny_eyes
 from retina_core.testing.label_generator import LabelGeneratorContract
 from retina_core.testing.learning import LearningContract
 from retina_core.testing.segmenter import SegmenterContract
+from retina_core.testing.stage import StageContract
 from retina_core.testing.translator import ImageTranslatorContract
 
 __all__ = [
+    "DrawingContract",
     "EvaluatorContract",
     "ImageTranslatorContract",
     "LabelGeneratorContract",
     "LearningContract",
     "SegmenterContract",
+    "StageContract",
     "tiny_eyes",
 ]

@@ -1,59 +1,10 @@
-"""What a label generator promises."""
+"""What a label generator promises that learns."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar, cast
-
-import pytest
-import torch
-
-from retina_core.randomness import sample_rngs
-from retina_core.registry import Registry
-from retina_core.roles import LabelGenerator
-from retina_core.specs import Role
-from retina_core.stages import Stage
+from retina_core.testing.drawing import DrawingContract
 from retina_core.testing.learning import LearningContract
 
 
-class LabelGeneratorContract(LearningContract):
+class LabelGeneratorContract(DrawingContract, LearningContract):
     """Subclass with ``stage`` and a tiny ``settings``."""
-
-    role: ClassVar[Role] = "label-generator"
-
-    @pytest.fixture
-    def generator(self, new_stage: Stage) -> LabelGenerator:
-        """A fresh one."""
-        return cast(LabelGenerator, new_stage)
-
-    def test_maps_are_soft_and_of_the_promised_shape(self, generator: LabelGenerator) -> None:
-        maps = generator.sample(sample_rngs(0, 3))
-        assert maps.shape == (3, len(self.channels), generator.resolution, generator.resolution)
-        assert maps.dtype == torch.float32
-        assert 0 <= float(maps.min()) <= float(maps.max()) <= 1
-
-    def test_same_generators_same_maps(self, generator: LabelGenerator) -> None:
-        assert torch.equal(generator.sample(sample_rngs(0, 2)), generator.sample(sample_rngs(0, 2)))
-
-    def test_other_generators_other_maps(self, generator: LabelGenerator) -> None:
-        maps = generator.sample(sample_rngs(0, 2))
-        assert not torch.equal(maps[0], maps[1])
-        assert not torch.equal(maps, generator.sample(sample_rngs(1, 2)))
-
-    def test_a_map_does_not_depend_on_its_batch(self, generator: LabelGenerator) -> None:
-        together = generator.sample(sample_rngs(0, 5))
-        alone = generator.sample(sample_rngs(0, 1, start=3))
-        torch.testing.assert_close(together[3], alone[0], atol=1e-5, rtol=0)
-
-    def test_sampling_reads_no_global_generator(self, generator: LabelGenerator) -> None:
-        before = torch.random.get_rng_state()
-        generator.sample(sample_rngs(0, 2))
-        assert torch.equal(before, torch.random.get_rng_state())
-
-    def test_trained_one_knows_thresholds_and_fields_of_view(
-        self, tmp_path: Path, registry: Registry
-    ) -> None:
-        stage = self.train(tmp_path / "stage", registry, images=8)
-        assert set(stage.priors.thresholds) == set(self.channels) == set(stage.priors.shares)
-        assert all(0 <= value <= 1 for value in stage.priors.thresholds.values())
-        assert stage.priors.fovs.shape == (6, 1, stage.resolution, stage.resolution)

@@ -8,21 +8,18 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any
 
 import pytest
 import torch
 
-from retina_core.config import PRESETS
-from retina_core.errors import RunFolderError, StageFolderError, UnknownKeyError
-from retina_core.formats.stage_card import MODEL, read_card
+from retina_core.errors import UnknownKeyError
 from retina_core.formats.stage_folder import load_stage
 from retina_core.registry import Registry
-from retina_core.specs import Role, StageSpec
+from retina_core.specs import StageSpec
 from retina_core.stages import LearningStage, Stage
-from retina_core.testing.eyes import tiny_eyes
-from retina_core.training.fit import fit
-from retina_core.training.options import FitOptions, Progress
+from retina_core.testing.stage import StageContract
+from retina_core.training.options import Progress
 
 
 class StoppedError(Exception):
@@ -46,69 +43,25 @@ class StopAt:
         self.lines.append(line)
 
 
-class LearningContract:
+class LearningContract(StageContract):
     """Subclass one of the roles' contracts rather than this."""
-
-    stage: ClassVar[str]
-    """The stage's name."""
-    role: ClassVar[Role]
-    settings: ClassVar[Mapping[str, Any]] = {}
-    """A tiny config: the whole contract should take seconds on one core."""
-    channels: ClassVar[tuple[str, ...]] = ("vessel", "optic_disc")
-    image_px: ClassVar[int] = 40
-
-    @pytest.fixture(autouse=True)
-    def _own_cache(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setenv("RETINA_CACHE", str(tmp_path / "cache"))
-
-    @pytest.fixture
-    def registry(self) -> Registry:
-        """The plugins that are installed."""
-        return Registry.discover()
-
-    @pytest.fixture
-    def spec(self, registry: Registry) -> StageSpec:
-        """The stage's own."""
-        return registry.stage(self.stage, self.role)
-
-    @pytest.fixture
-    def new_stage(self, registry: Registry, spec: StageSpec) -> Stage:
-        """A fresh one, its weights random but fixed, ready to be used."""
-        config = registry.config_class(spec).resolve(self.stage, "quick", self.settings)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
-            stage = cast(Stage, registry.stage_class(spec)(config, self.channels))
-        stage.move_to("cpu")
-        stage.eval_mode()
-        return stage
 
     def train(self, out: Path, registry: Registry, *, images: int = 24, **options: Any) -> Stage:
         """A short training in ``out``, with a checkpoint every eight images."""
-        settings = {**self.settings, "seen_images": images, "batch_size": 4, "checkpoint_every": 8}
-        return fit(
-            self.stage,
-            tiny_eyes(channels=self.channels, image_px=self.image_px),
-            out,
-            role=self.role,
-            preset="quick",
-            settings=settings,
-            options=FitOptions(device="cpu", **options),
-            registry=registry,
-        )
+        return self.make(out, registry, settings={"seen_images": images}, **options)
 
-    def test_class_and_spec_have_one_name(self, registry: Registry, spec: StageSpec) -> None:
-        kind = cast(type[Stage], registry.stage_class(spec))
-        assert (kind.name, kind.role) == (spec.name, spec.role) == (self.stage, self.role)
+    def make(
+        self, out: Path, registry: Registry, *, settings: Mapping[str, Any] | None = None, **options: Any
+    ) -> Stage:
+        """As ``StageContract.make``, by a training that is still shorter."""
+        short = {"seen_images": 8, "batch_size": 4, "checkpoint_every": 8}
+        return super().make(out, registry, settings={**short, **(settings or {})}, **options)
 
-    @pytest.mark.parametrize("preset", PRESETS)
-    def test_every_preset_is_valid(self, preset: str, registry: Registry, spec: StageSpec) -> None:
-        config = registry.config_class(spec).resolve(self.stage, preset)
-        assert config.model_dump().items() >= dict(config.presets[preset]).items()
+    def make_another(self, out: Path, registry: Registry) -> Stage:
+        """A longer training."""
+        return self.train(out, registry, images=12)
 
-    def test_every_setting_has_a_meaning(self, registry: Registry, spec: StageSpec) -> None:
-        assert [row.name for row in registry.config_class(spec).describe() if not row.meaning] == []
-
-    def test_a_setting_that_does_not_exist_is_refused(self, registry: Registry, spec: StageSpec) -> None:
+    def test_the_length_of_a_training_can_be_set(self, registry: Registry, spec: StageSpec) -> None:
         with pytest.raises(UnknownKeyError, match="seen_images"):
             registry.config_class(spec).resolve(self.stage, "quick", {"seen_image": 3})
 
@@ -155,28 +108,6 @@ class LearningContract:
         stage = self.train(tmp_path / "stage", registry, images=8, precision="bf16")
         assert all(bool(torch.isfinite(value).all()) for value in _weights(stage).values())
         assert all(value.dtype != torch.bfloat16 for value in _weights(stage).values())
-
-    def test_other_settings_are_refused_in_the_same_folder(self, tmp_path: Path, registry: Registry) -> None:
-        self.train(tmp_path / "stage", registry, images=8)
-        before = (tmp_path / "stage" / MODEL).read_bytes()
-        with pytest.raises(RunFolderError, match="--out"):
-            self.train(tmp_path / "stage", registry, images=12)
-        assert (tmp_path / "stage" / MODEL).read_bytes() == before
-
-    def test_a_flipped_byte_is_refused(self, tmp_path: Path, registry: Registry) -> None:
-        self.train(tmp_path / "stage", registry, images=8)
-        path = tmp_path / "stage" / MODEL
-        content = bytearray(path.read_bytes())
-        content[-7] ^= 1
-        path.write_bytes(content)
-        with pytest.raises(StageFolderError, match=r"model\.safetensors is damaged"):
-            load_stage(tmp_path / "stage", registry=registry)
-
-    def test_what_was_seen_is_written_down(self, tmp_path: Path, registry: Registry) -> None:
-        self.train(tmp_path / "stage", registry, images=8)
-        seen = json.loads((tmp_path / "stage" / "seen.json").read_text())["fingerprints"]
-        assert seen == tiny_eyes(channels=self.channels, image_px=self.image_px).seen()
-        assert read_card(tmp_path / "stage").provenance["samples"] == len(seen)
 
     @pytest.mark.slow
     def test_two_processes_train_one_stage(self, tmp_path: Path) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from retina_core.errors import InvalidValueError
 from retina_core.randomness import normal
 from retina_core.stages import Batch, LearningStage, Phase
 from retina_core.training.augmentation import Augmentation
 from retina_core.training.averaging import WeightAverage
+from retina_core.training.feed import Feed
 from retina_core.training.processes import Processes
 
 
@@ -44,6 +46,8 @@ class StepContext:
     rngs: Sequence[torch.Generator]
     """One generator per sample of this process' part of the batch."""
     augmentation: Augmentation
+    feed: Feed | None = None
+    """Where held-out samples come from."""
 
     @property
     def device(self) -> torch.device:
@@ -59,11 +63,28 @@ class StepContext:
 
         The labels come in the stage's ``label_form``.
         """
-        with torch.autocast(self.device.type, enabled=False):
-            labels, fov, photos = self.augmentation(batch.labels, batch.fov, batch.photos, self.rngs)
-        if self.learner.stage.label_form == "binary":
-            labels = (labels > 0.5).float()
-        return labels, fov, photos
+        return self._augmented(batch, self.rngs)
+
+    def held_out(self, count: int) -> Batch:
+        """As many of the training samples that are never trained on, augmented like the others by ``augment``.
+
+        From step to step, and from process to process, it goes through all of them.
+
+        Raises:
+            InvalidValueError: the config's ``held_out`` keeps none.
+        """
+        stage, processes = self.learner.stage, self.learner.processes
+        if self.feed is None or not getattr(stage.config, "held_out", 0):
+            reason = (
+                "overfitting is measured on training samples that are kept out of the training; keep some"
+            )
+            raise InvalidValueError(stage.name, "held_out", 0, reason)
+        turn = self.seen_images // self.phase.batch_size * processes.world + processes.rank
+        batch, rngs = self.feed.held_out(
+            self.seen_images, self.phase, range(turn * count, (turn + 1) * count)
+        )
+        labels, fov, photos = self._augmented(batch, rngs)
+        return replace(batch, labels=labels, fov=fov, photos=photos)
 
     def descend(self, name: str, loss: Tensor) -> None:
         """Take one step of network ``name`` down ``loss``, and of no other.
@@ -86,6 +107,13 @@ class StepContext:
         optimizer.step()
         if name in learner.averages:
             learner.averages[name].update(self.seen_images, self.phase.batch_size)
+
+    def _augmented(self, batch: Batch, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.autocast(self.device.type, enabled=False):
+            labels, fov, photos = self.augmentation(batch.labels, batch.fov, batch.photos, rngs)
+        if self.learner.stage.label_form == "binary":
+            labels = (labels > 0.5).float()
+        return labels, fov, photos
 
     def _trainable(self, name: str) -> list[nn.Parameter]:
         prefixes = tuple(self.phase.trainable)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from retina_core.data.prepare import PreparedSamples
+from retina_core.errors import InvalidValueError
 from retina_core.maps import match_threshold
 from retina_core.randomness import sample_rng, sample_seed, uniform
 from retina_core.stages import Batch, LearningStage, Phase
@@ -35,11 +36,20 @@ class Course:
 
 
 class Feed:
-    """Batches of prepared samples on the device."""
+    """Batches of prepared samples on the device.
 
-    def __init__(self, courses: Sequence[Course], stage: LearningStage, seed: int) -> None:
+    Raises:
+        InvalidValueError: a config's ``held_out`` leaves nothing to train on.
+    """
+
+    def __init__(
+        self, courses: Sequence[Course], stage: LearningStage, seed: int, *, holds_out: bool = True
+    ) -> None:
         self._courses = sorted(courses, key=lambda course: course.start)
         self._seed, self._stage = seed, stage
+        count = int(getattr(stage.config, "held_out", 0)) if holds_out else 0
+        parts = [self._parted(which, len(one.samples), count) for which, one in enumerate(self._courses)]
+        self._kept, self._held_out = [kept for kept, _ in parts], [held for _, held in parts]
         self._statistics: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._levels = [self._binary_levels(course.samples) for course in self._courses]
 
@@ -48,12 +58,12 @@ class Feed:
 
         A course begins with the first batch that starts at or after its image.
         """
-        which = max(i for i, course in enumerate(self._courses) if course.start <= max(seen_images, 0))
-        size = len(self._courses[which].samples)
+        which = self._course_at(seen_images)
+        kept = self._kept[which]
         found = []
         for position in range(seen_images, seen_images + count):
-            epoch, place = divmod(position, size)
-            found.append(_permutation(self._seed, which, epoch, size)[place])
+            epoch, place = divmod(position, len(kept))
+            found.append(kept[_permutation(self._seed, f"order/{which}", epoch, len(kept))[place]])
         return which, found
 
     def batch(self, seen_images: int, phase: Phase, share: slice) -> tuple[Batch, list[torch.Generator]]:
@@ -63,11 +73,34 @@ class Feed:
         rngs = [sample_rng(self._seed, f"train/{self._stage.name}", position) for position in positions]
         return self._load(which, found[share], phase, rngs), rngs
 
+    def held_out(
+        self, seen_images: int, phase: Phase, places: Sequence[int]
+    ) -> tuple[Batch, list[torch.Generator]]:
+        """Samples of the course at this point that no batch holds, and a generator for each.
+
+        ``places`` count through them, over and over.
+        """
+        which = self._course_at(seen_images)
+        held = self._held_out[which]
+        rngs = [sample_rng(self._seed, f"held-out/{self._stage.name}", place) for place in places]
+        return self._load(which, [held[place % len(held)] for place in places], phase, rngs), rngs
+
     def fixed(self, count: int, resolution: int) -> Batch:
         """The first samples of the first course, whole and unchanged, for previews."""
         phase = Phase(resolution, count, {})
-        order = [i % len(self._courses[0].samples) for i in range(count)]
-        return self._load(0, order, phase, [])
+        kept = self._kept[0]
+        return self._load(0, [kept[i % len(kept)] for i in range(count)], phase, [])
+
+    def _course_at(self, seen_images: int) -> int:
+        return max(i for i, course in enumerate(self._courses) if course.start <= max(seen_images, 0))
+
+    def _parted(self, which: int, size: int, count: int) -> tuple[list[int], list[int]]:
+        """A course's samples that are trained on, and the ``count`` that are kept out of it."""
+        if count and count >= size:
+            reason = f"there are {size} training samples, and some have to be left to train on"
+            raise InvalidValueError(self._stage.name, "held_out", count, reason)
+        order = _permutation(self._seed, f"held-out/{which}", 0, size)
+        return sorted(order[count:]), sorted(order[:count])
 
     def _load(self, which: int, found: list[int], phase: Phase, rngs: list[torch.Generator]) -> Batch:
         samples = self._courses[which].samples
@@ -149,8 +182,9 @@ def photo_statistics(photos: Tensor, fov: Tensor) -> tuple[Tensor, Tensor]:
     area = fov.sum((2, 3), keepdim=True).clamp_min(1)
     mean = (photos * fov).sum((2, 3), keepdim=True) / area
     variance = ((photos - mean).square() * fov).sum((2, 3), keepdim=True) / area
-    # A flat photograph has no deviation; a hundredth keeps its noise from being blown up.
-    return mean, variance.sqrt().clamp_min(0.01)
+    # A flat photograph has no deviation; a hundredth keeps its noise from being blown up. Bounded before the root,
+    # whose gradient at 0 is infinite.
+    return mean, variance.clamp_min(1e-4).sqrt()
 
 
 def _stack(layer: np.ndarray, found: list[int], windows: list[Window], device: torch.device) -> Tensor:
@@ -173,6 +207,6 @@ def _resized(layer: Tensor, phase: Phase) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def _permutation(seed: int, which: int, epoch: int, size: int) -> list[int]:
-    rng = torch.Generator().manual_seed(sample_seed(seed, f"order/{which}", epoch))
+def _permutation(seed: int, stream: str, epoch: int, size: int) -> list[int]:
+    rng = torch.Generator().manual_seed(sample_seed(seed, stream, epoch))
     return torch.randperm(size, generator=rng).tolist()

@@ -13,24 +13,32 @@ from typing import Any, cast
 
 import torch
 
-from retina_core.config import LearningConfig, StageConfig
+from retina_core.config import LearningConfig, PerceptualConfig, StageConfig
 from retina_core.data.prepare import PreparedSamples, prepare
 from retina_core.data.sample import Dataset
-from retina_core.errors import DatasetError, RunFolderError
+from retina_core.devices import resolve_device
+from retina_core.errors import ChannelError, DatasetError, RunFolderError
+from retina_core.formats.adopting import adopt_weights, adopted_config, followed
 from retina_core.formats.lock import sole_use
 from retina_core.formats.stage_card import CARD, SEEN, is_complete, read_card, read_seen
-from retina_core.formats.stage_folder import adopt_weights, load_stage, save_stage
+from retina_core.formats.stage_folder import load_stage, save_stage
+from retina_core.perceptual.sources import SegmenterSource, WeightsSource, perceptual_source
 from retina_core.randomness import sample_seed
 from retina_core.registry import Registry
 from retina_core.specs import Role, StageSpec
 from retina_core.stages import LearningStage, Stage
+from retina_core.starters import origin_of
+from retina_core.training.borrowed import borrowed_features
 from retina_core.training.feed import Course
 from retina_core.training.loop import Loop
 from retina_core.training.options import FitOptions
 from retina_core.training.priors import priors_of
+from retina_core.training.processes import Processes
 from retina_core.training.trackers import check_trackers
 
 CALIBRATION_BATCHES = 8
+PRIORS_PX = 256
+"""Side of the fields of view of a stage that learns nothing and has no size of its own."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,7 @@ def fit(
     preset: str = "standard",
     settings: Mapping[str, Any] | None = None,
     init: Path | None = None,
+    features: Path | None = None,
     options: FitOptions | None = None,
     registry: Registry | None = None,
 ) -> Stage:
@@ -60,7 +69,9 @@ def fit(
         samples: the training samples alone; a stage never sees what it will be tested on.
         out: the stage's folder.
         preset: ``quick``, ``standard`` or ``paper``; ``settings`` override single values.
-        init: a stage folder whose weights to begin with.
+        init: a stage folder whose weights to begin with. Label channels are matched by name and layers by theirs;
+            settings that shape the networks are those of the folder, unless ``settings`` has them.
+        features: where a segmenter is kept whose features the stage borrows; ``out/features`` if not given.
 
     Returns:
         The trained stage, ready to be used.
@@ -76,11 +87,21 @@ def fit(
     registry = registry or Registry.discover()
     options = options or FitOptions()
     spec = registry.stage(stage, role)
-    config = registry.config_class(spec).resolve(spec.name, preset, settings)
+    if init and not issubclass(registry.stage_class(spec), LearningStage):
+        options.listener.say(f"{spec.name}: learns nothing, so it begins with no weights")
+        init = None
+    kind = registry.config_class(spec)
+    config = adopted_config(kind, spec.name, preset, settings, init)
     lessons = [Lesson(samples)] if isinstance(samples, Dataset) else list(samples)
     check_trackers(options.track)
-    job = _Job(spec, config, lessons, Path(out), init, options, registry)
+    source = perceptual_source(spec.name, config, preset, registry)
+    borrowed = Path(features or Path(out) / "features")
+    job = _Job(spec, config, lessons, Path(out), init, options, registry, source, borrowed)
     job.check()
+    if source and not job.finished():
+        source.check(options.listener.say)
+    if init and (shapes := followed(config, kind.resolve(spec.name, preset, settings))):
+        options.listener.say(f"{spec.name}: {', '.join(shapes)}, as in {origin_of(init)}")
     # Under torchrun one process speaks for all; the others follow it.
     with sole_use(job.folder) if os.environ.get("RANK", "0") == "0" else nullcontext():
         if not job.finished():
@@ -97,6 +118,8 @@ class _Job:
     init: Path | None
     options: FitOptions
     registry: Registry
+    source: WeightsSource | SegmenterSource | None
+    features: Path
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -111,8 +134,8 @@ class _Job:
             raise DatasetError(
                 self.lessons[0].dataset.name, ["no label channel is annotated in every sample"]
             )
-        kind = self.registry.stage_class(self.spec)
-        if not getattr(kind, "masks_absent", True):
+        refuse_channels(self.spec, self.registry, self.channels, self.lessons[0].dataset.name)
+        if not getattr(self.registry.stage_class(self.spec), "masks_absent", True):
             self._refuse_absent()
 
     def _refuse_absent(self) -> None:
@@ -135,7 +158,8 @@ class _Job:
         """Hash of all that shapes the result: another one is another training."""
         parts = {
             "stage": f"{self.spec.role}:{self.spec.name}",
-            "config": self.config.model_dump(mode="json"),
+            # Where weights lie says nothing of what they are.
+            "config": self.config.model_dump(mode="json", exclude={"perceptual_path", "perceptual_download"}),
             "channels": self.channels,
             "lessons": [
                 [lesson.start, [s.identity for s in lesson.dataset.samples]] for lesson in self.lessons
@@ -143,6 +167,7 @@ class _Job:
             "seed": self.options.seed,
             "precision": self.options.precision,
             "init": read_card(self.init).files if self.init else None,
+            **({"perceptual": self.source.identity} if self.source else {}),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -159,11 +184,25 @@ class _Job:
     def train(self) -> None:
         stage = self._new_stage()
         if not isinstance(stage, LearningStage):
-            self._save(stage, "fp32", seen_by(lesson.dataset for lesson in self.lessons))
+            self._write_unlearnt(stage)
             return
         courses = [Course(self._prepare(lesson), lesson.start) for lesson in self.lessons]
         stage.priors = priors_of(courses[0].samples, self.channels)
-        loop = Loop(stage, courses, self.folder, self.options, registry=self.registry, request=self.request)
+        if self.source:
+            self.options.listener.say(f"{self.spec.name}: compares photographs {self.source.told}")
+            samples = self.lessons[0].dataset
+            stage.perceptual = borrowed_features(
+                self.source, samples, self.features, self.options, self.registry
+            )
+        loop = Loop(
+            stage,
+            courses,
+            self.folder,
+            self.options,
+            registry=self.registry,
+            request=self.request,
+            phantom=self.lessons[0].dataset.phantom,
+        )
         loop.run()
         with loop.finished_weights(), torch.no_grad():
             stage.calibrate(loop.rehearsal_batches(CALIBRATION_BATCHES), self.options.seed)
@@ -171,14 +210,25 @@ class _Job:
                 self._save(stage, loop.precision, self._seen(courses))
         loop.processes.wait()
 
+    def _write_unlearnt(self, stage: Stage) -> None:
+        """A stage that learns nothing still takes the camera's shape and the shares of its channels from the data."""
+        processes = Processes.join(resolve_device(self.options.device))
+        processes.wait()  # the folder is written in a moment, and none may take it for finished before
+        if processes.first:
+            size = stage.resolution or PRIORS_PX
+            courses = [Course(prepare(one.dataset.samples, self.channels, size)) for one in self.lessons]
+            stage.priors = priors_of(courses[0].samples, self.channels)
+            stage.calibrate((), self.options.seed)
+            self._save(stage, "fp32", self._seen(courses))
+        processes.wait()
+
     def _new_stage(self) -> Stage:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sample_seed(self.options.seed, f"init/{self.spec.name}", 0))
             stage = cast(Stage, self.registry.stage_class(self.spec)(self.config, self.channels))
         if self.init is not None:
-            fresh = adopt_weights(stage, self.init)
-            kept = f"all weights of {self.init}" if not fresh else f"{self.init}, {len(fresh)} weights fresh"
-            self.options.listener.say(f"{self.spec.name}: starts from {kept}")
+            told = adopt_weights(stage, self.init).told(origin_of(self.init))
+            self.options.listener.say(f"{self.spec.name}: starts from {told}")
         return stage
 
     def _prepare(self, lesson: Lesson) -> PreparedSamples:
@@ -201,13 +251,32 @@ class _Job:
             "precision": precision,
             "device": str(stage.device),
             "torch": torch.__version__,
-            "init": str(self.init) if self.init else None,
+            "init": origin_of(self.init) if self.init else None,
+            **self._borrowed_from(stage),
         }
         plugin = self.registry.plugin_of(self.spec)
         save_stage(stage, self.folder, plugin=plugin, seen=seen, provenance=provenance)
         self.registry.announce(
             "retina_stage_fitted", stage=self.spec.name, role=self.spec.role, folder=self.folder
         )
+
+    def _borrowed_from(self, stage: Stage) -> dict[str, Any]:
+        """What a stage that can compare photographs in features says of them."""
+        if not isinstance(self.config, PerceptualConfig):
+            return {}
+        features = stage.perceptual if isinstance(stage, LearningStage) else None
+        return {"perceptual": dict(features.facts) if features else {"source": "none"}}
+
+
+def refuse_channels(spec: StageSpec, registry: Registry, channels: Sequence[str], data: str) -> None:
+    """Refuse data of which the stage does not know every channel, before anything is read or drawn.
+
+    Raises:
+        ChannelError: names those that it does not know.
+    """
+    known = getattr(registry.stage_class(spec), "known_channels", None)
+    if known is not None and (missing := set(channels) - set(known)):
+        raise ChannelError(f"the data set {data}", missing, spec.name, known)
 
 
 def seen_by(datasets: Iterable[Dataset]) -> set[str]:

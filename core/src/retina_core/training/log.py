@@ -9,12 +9,14 @@ from pathlib import Path
 from retina_core.errors import StorageError
 from retina_core.formats.atomic import write_text
 
+LOG = "log.jsonl"
+
 
 class TrainingLog:
     """The log of one stage's training."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "log.jsonl"
+        self.path = folder / LOG
 
     def cut(self, seen_images: int) -> None:
         """Forget what came after the checkpoint that the training goes on from."""

@@ -26,6 +26,7 @@ from retina_core.training.feed import Course, Feed
 from retina_core.training.log import TrainingLog
 from retina_core.training.memory import keep_freed_memory
 from retina_core.training.options import FitOptions, Progress
+from retina_core.training.preview_eyes import preview_eyes, shows_phantoms
 from retina_core.training.previews import write_grid
 from retina_core.training.processes import Processes
 from retina_core.training.trackers import Trackers
@@ -52,7 +53,9 @@ class Loop:
         *,
         registry: Registry,
         request: str,
+        phantom: bool = False,
     ) -> None:
+        """``phantom``: the samples show no real eye, so that previews may show them."""
         self.stage, self.folder, self.options, self.registry = stage, folder, options, registry
         device = resolve_device(options.device)
         self.precision = resolve_precision(options.precision, device)
@@ -64,6 +67,7 @@ class Loop:
         stage.move_to(device)
         self.learner = Learner.of(stage, self.processes)
         self.feed = Feed(courses, stage, options.seed)
+        self._shown = self.feed if phantom or not shows_phantoms(stage) else None
         self.checkpoints = Checkpoints(folder, request)
         self.log = TrainingLog(folder)
         self.augmentation = Augmentation.of(stage.config)
@@ -112,7 +116,7 @@ class Loop:
         torch.manual_seed(
             sample_seed(self.options.seed, "step", self.seen * self.processes.world + self.processes.rank)
         )
-        context = StepContext(self.learner, phase, self.seen, rngs, self.augmentation)
+        context = StepContext(self.learner, phase, self.seen, rngs, self.augmentation, self.feed)
         with autocast(self.stage.device, self.precision):
             self._recent.append(self.stage.training_step(batch, context))
         for optimizer in self.learner.optimizers.values():
@@ -187,8 +191,11 @@ class Loop:
 
     def _write_preview(self) -> None:
         if self.processes.first:
-            count = self.stage.previews
-            batch = self.feed.fixed(count, self.stage.plan(max(self.seen - 1, 0)).resolution)
+            count, stage = self.stage.previews, self.stage
+            if self._shown is None:
+                eyes = preview_eyes(stage.channels, stage.resolution, count)
+                self._shown = Feed([Course(eyes)], stage, self.options.seed, holds_out=False)
+            batch = self._shown.fixed(count, stage.plan(max(self.seen - 1, 0)).resolution)
             rngs = sample_rngs(self.options.seed, count, stream="preview")
             with self.finished_weights(), torch.no_grad(), autocast(self.stage.device, self.precision):
                 write_grid(
@@ -222,7 +229,7 @@ class Loop:
                 phase = self.stage.plan(max(self.seen - 1, 0))
                 start = i * phase.batch_size
                 batch, rngs = self.feed.batch(start, phase, slice(0, phase.batch_size))
-                context = StepContext(self.learner, phase, self.seen, rngs, self.augmentation)
+                context = StepContext(self.learner, phase, self.seen, rngs, self.augmentation, self.feed)
                 self.stage.rehearse(batch, context)
 
     def rehearsal_batches(self, count: int) -> Iterator[Batch]:

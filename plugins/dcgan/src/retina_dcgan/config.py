@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from retina_core.config import GANConfig, PowerOfTwo, setting
+from retina_core.config import AdaptiveConfig, PowerOfTwo, setting
 
 RADFORD = "Radford et al. 2016"
 
 
-class DCGANConfig(GANConfig):
+class DCGANConfig(AdaptiveConfig):
     """What can be set about ``dcgan``."""
 
     resolution: PowerOfTwo = setting(
@@ -57,6 +57,10 @@ class DCGANConfig(GANConfig):
         1.0, "what the discriminator shall say of real maps; below 1: one-sided smoothing", gt=0.5, le=1
     )
 
+    architecture: ClassVar[tuple[str, ...]] = (
+        *("latent", "width", "max_width"),
+        *("discriminator", "discriminator_width", "discriminator_norm", "minibatch_deviation"),
+    )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"seen_images": 24_000},
         "standard": {

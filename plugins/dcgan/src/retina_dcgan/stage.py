@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from retina_core.optimizers import fused_adam
 from retina_core.randomness import normal
 from retina_core.roles import LabelGenerator
 from retina_core.stages import Batch, LearningStage
+from retina_core.training.adaptive import AdaptiveAugmentation
 from retina_core.training.previews import label_picture
 from retina_dcgan.config import DCGANConfig
 from retina_dcgan.losses import discriminator_loss, generator_loss, r1_penalty
@@ -41,6 +42,7 @@ class DCGANLabels(LearningStage, LabelGenerator):
             max_width=config.max_width,
         )
         self.discriminator = self._new_discriminator()
+        self.ada = AdaptiveAugmentation(config, background=-1.0)  # an empty map, to the networks
 
     def _new_discriminator(self) -> nn.Module:
         config, k = self.config, len(self.channels)
@@ -73,21 +75,30 @@ class DCGANLabels(LearningStage, LabelGenerator):
             "discriminator": fused_adam(self.discriminator, config.discriminator_learning_rate, betas),
         }
 
+    def channel_dims(self) -> Mapping[str, int]:
+        """The layer that draws maps, and the one that looks at them first, in whichever discriminator."""
+        seen = ["stem.0.weight", "stem.0.parametrizations.weight.original", "features.0.weight"]
+        drawn = {"generator.head.weight": 1, "generator.head.bias": 0}
+        return {**drawn, **{f"discriminator.{key}": 1 for key in seen}}
+
     def training_step(self, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """Update both networks on real label maps (b k h w); return detached scalar losses."""
         labels, _, _ = context.augment(batch)  # b k h w
-        real = from_unit(labels)
         fake = self.generator(context.noise(self.config.latent))  # b k h w
+        # What the discriminator sees, in both updates; after the noise, so that it does not depend on the strength.
+        real, fake = self.ada(from_unit(labels), context.rngs), self.ada(fake, context.rngs)
 
         penalty = self._penalty(real, context)
+        real_logits = self.discriminator(real)
         d_loss = discriminator_loss(
-            self.discriminator(real), self.discriminator(fake.detach()), real_target=self.config.real_target
+            real_logits, self.discriminator(fake.detach()), real_target=self.config.real_target
         )
         context.descend("discriminator", d_loss + penalty)
 
         g_loss = generator_loss(self.discriminator(fake))
         context.descend("generator", g_loss)
-        return {"d": d_loss.detach(), "g": g_loss.detach(), "r1": penalty.detach()}
+        self.ada.observe(real_logits, context)
+        return {"d": d_loss.detach(), "g": g_loss.detach(), "r1": penalty.detach(), **self.ada.scalars()}
 
     def _penalty(self, real: Tensor, context: StepContext) -> Tensor:
         """The lazy R1 penalty, weighed as often as it is left out (Karras et al. 2020, arXiv 1912.04958, section 3)."""
@@ -99,6 +110,14 @@ class DCGANLabels(LearningStage, LabelGenerator):
             real = real.detach().requires_grad_(True)
             penalty = r1_penalty(self.discriminator(real), real)
         return penalty * self.config.r1 * self.config.r1_every
+
+    def extra_state(self) -> dict[str, Any]:
+        """The strength of the discriminator's augmentation, and what it follows."""
+        return {"ada": self.ada.state()}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Take it back."""
+        self.ada.load_state(state["ada"])
 
     def rehearse(self, batch: Batch, context: StepContext) -> None:
         """One pass of the averaged generator, for its batch statistics."""

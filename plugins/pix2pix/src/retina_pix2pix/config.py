@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from retina_core.config import GANConfig, PowerOfTwo, SettingRow, setting
+from retina_core.config import PerceptualConfig, PowerOfTwo, SettingRow, setting
 
 ISOLA = "Isola et al. 2017"
 WANG = "Wang et al. 2018"
@@ -62,7 +62,7 @@ vessels have no other way through it.
 """
 
 
-class Pix2PixConfig(GANConfig):
+class Pix2PixConfig(PerceptualConfig):
     """What can be set about ``pix2pix``."""
 
     resolution: PowerOfTwo = setting(256, "side of the photographs", unit="px", ge=32, le=2048, source=ISOLA)
@@ -160,6 +160,10 @@ class Pix2PixConfig(GANConfig):
         source=f"{WANG}, section 3.2; 10 of 100 epochs in the released code",
     )
 
+    architecture: ClassVar[tuple[str, ...]] = (
+        *("variant", "width", "max_width", "upsampling", "receptive_field", "discriminator_width"),
+        *("downsamplings", "blocks", "local_blocks", "discriminators"),
+    )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
             "seen_images": 2_400,

@@ -7,7 +7,8 @@ reason:
 - The condition is every label channel and the field of view; there is no map of instance boundaries and no encoder of
   instance features (sections 3.4 and 3.5), because the labels have no instances. Outside of the field of view the
   photograph is black by construction.
-- No perceptual (VGG) loss, which the paper has as an option: nothing here is trained on other people's photographs.
+- The perceptual (VGG) loss, an option of the paper, is one here too (``perceptual``), and off unless it is asked for: by
+  default nothing here is trained on other people's photographs.
 - An image pyramid of 2 x 2 means. The released code pools 3 x 3 windows in steps of 2, which moves the picture by
   half a pixel at each halving; vessels are a pixel wide.
 - A step up may resize and convolve (``upsampling="resize"``) instead of the paper's transposed convolution

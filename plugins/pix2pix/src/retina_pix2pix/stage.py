@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from retina_core.optimizers import fused_adam
+from retina_core.perceptual import perceptual_distance
 from retina_core.roles import ImageTranslator
 from retina_core.stages import Batch, LearningStage, Phase
 from retina_core.training.previews import label_picture, side_by_side
@@ -55,6 +56,14 @@ class Pix2PixTranslator(LearningStage, ImageTranslator):
             "discriminator": fused_adam(self.discriminator, config.discriminator_learning_rate, betas),
         }
 
+    def channel_dims(self) -> Mapping[str, int]:
+        """The layers that are told of label maps: the generator's first, and each judge's."""
+        front = ["encoder.0.weight", "overall.front.0.weight", "local.down.0.weight"]
+        judges = range(self.config.discriminators)
+        judged = ["judge.0.weight", *(f"judges.{place}.layers.0.0.weight" for place in judges)]
+        keys = [*(f"generator.{key}" for key in front), *(f"discriminator.{key}" for key in judged)]
+        return dict.fromkeys(keys, 1)
+
     def plan(self, seen_images: int) -> Phase:
         """One phase; ``variant=hd`` has one for each of its generators, with learning rates that fall in each.
 
@@ -72,7 +81,7 @@ class Pix2PixTranslator(LearningStage, ImageTranslator):
             self.discriminator, MultiScaleDiscriminator
         ):
             self.small = stretch_at(self.config, context.seen_images).small
-            return hd_step(self.generator, self.discriminator, batch, context, self.config)
+            return hd_step(self.generator, self.discriminator, batch, context, self.config, self.perceptual)
 
         labels, fov, photos = context.augment(batch)  # b k h w, b 1 h w, b c h w
         real = photos * 2 - 1
@@ -87,8 +96,14 @@ class Pix2PixTranslator(LearningStage, ImageTranslator):
 
         g_gan = generator_loss(self.discriminator(labels, fov, fake), self.config.gan_loss)
         g_l1 = photo_distance(fake, real)
-        context.descend("generator", self.config.gan_weight * g_gan + self.config.l1_weight * g_l1)
-        return {"d": d_loss.detach(), "g": g_gan.detach(), "l1": g_l1.detach()}
+        g_loss = self.config.gan_weight * g_gan + self.config.l1_weight * g_l1
+        losses = {"d": d_loss.detach(), "g": g_gan.detach(), "l1": g_l1.detach()}
+        if self.perceptual is not None:
+            g_perceptual = perceptual_distance(self.perceptual, (fake + 1) / 2, photos)
+            g_loss = g_loss + self.config.perceptual_weight * g_perceptual
+            losses["perceptual"] = g_perceptual.detach()
+        context.descend("generator", g_loss)
+        return losses
 
     @torch.no_grad()
     def translate(

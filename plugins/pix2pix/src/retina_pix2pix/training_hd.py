@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from retina_core.perceptual import PerceptualFeatures, perceptual_distance
 from retina_core.stages import Batch
 from retina_pix2pix.losses import discriminator_loss, feature_distance, generator_loss, photo_distance
 from retina_pix2pix.network_hd import HDGenerator, MultiScaleDiscriminator, halved
@@ -52,6 +53,7 @@ def hd_step(
     batch: Batch,
     context: StepContext,
     config: Pix2PixConfig,
+    perceptual: PerceptualFeatures | None = None,
 ) -> dict[str, Tensor]:
     """Update both networks on real pairs; return detached scalar losses."""
     stretch = stretch_at(config, context.seen_images)
@@ -76,5 +78,9 @@ def hd_step(
     g_features = feature_distance(wanted, found)
     g_l1 = photo_distance(fake, real)
     g_loss = config.gan_weight * g_gan + config.feature_weight * g_features + config.l1_weight * g_l1
+    losses = {"d": d_loss, "g": g_gan, "features": g_features, "l1": g_l1}
+    if perceptual is not None:
+        losses["perceptual"] = perceptual_distance(perceptual, (fake + 1) / 2, (real + 1) / 2)
+        g_loss = g_loss + config.perceptual_weight * losses["perceptual"]
     context.descend("generator", g_loss)
-    return {"d": d_loss.detach(), "g": g_gan.detach(), "features": g_features.detach(), "l1": g_l1.detach()}
+    return {name: loss.detach() for name, loss in losses.items()}

@@ -39,6 +39,7 @@ class UNetConfig(LearningConfig):
     )
     test_turns: bool = setting(True, "average the eight flips and turns when segmenting")
 
+    architecture: ClassVar[tuple[str, ...]] = ("width", "depth")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"resolution": 512, "seen_images": 1_200, "average_half_life": 60, "dice_weight": 1.0},
         "standard": {},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -53,6 +53,10 @@ class UNetSegmenter(LearningStage, Segmenter):
         rate = config.learning_rate * rise * (1 + math.cos(math.pi * done)) / 2
         return Phase(config.resolution, config.batch_size, {"network": rate}, patch_px=config.patch_px)
 
+    def channel_dims(self) -> Mapping[str, int]:
+        """The layer that gives a logit for each channel."""
+        return {"network.head.weight": 0, "network.head.bias": 0}
+
     def training_step(self, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """Update the network on photographs (b c h w) and their soft labels (b k h w); return detached losses."""
         labels, fov, photos = context.augment(batch)
@@ -88,9 +92,9 @@ class UNetSegmenter(LearningStage, Segmenter):
         return (over_turns(tiled, x) if turns else tiled(x)) * fov
 
     def features(self, photos: Tensor) -> list[Tensor]:
-        """The encoder's maps, fine ones first; each photograph is normalised over its whole frame."""
-        whole = torch.ones_like(photos[:, :1])
-        return self.network.features(_normalised(photos, whole, *photo_statistics(photos, whole)))
+        """The encoder's maps, fine ones first; each photograph is normalised where it is not black, as in training."""
+        fov = (photos.amax(dim=1, keepdim=True) > 0).to(photos.dtype)  # b 1 h w
+        return self.network.features(_normalised(photos, fov, *photo_statistics(photos, fov)))
 
     def preview(self, batch: Batch, rngs: Sequence[torch.Generator]) -> Tensor:
         """Annotated maps beside those found; the photographs themselves are not shown."""

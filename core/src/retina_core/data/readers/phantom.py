@@ -28,6 +28,20 @@ TEST_SEED: Final = 20_171
 STARTER_SEED: Final = 20_172
 """The seed of the phantoms that starters are trained on, so that they have seen neither of the others."""
 
+LABELS_SEED: Final = 20_173
+"""The seed of the phantoms whose maps the stage ``phantom`` draws: eyes that are in none of the other series."""
+
+PREVIEW_SEED: Final = 20_174
+"""The seed of the phantoms that previews show, where a stage learns from real eyes."""
+
+SERIES: Final = {
+    "train": TRAINING_SEED,
+    "test": TEST_SEED,
+    "starter": STARTER_SEED,
+    "preview": PREVIEW_SEED,
+}
+"""What samples are drawn for, and with which seed."""
+
 DEFAULT_CHANNELS: Final = ("vessel", "optic_disc")
 
 NOTE: Final = "drawn by retina: shows no real eye"
@@ -54,8 +68,9 @@ class PhantomReader(Reader):
             raise InvalidValueError("data", "channels", ",".join(channels), reason)
         easel = Easel(config.phantom_px)
         last_of_fold = min(_FOLD, config.phantom_count) - 1
+        training = "starter" if config.phantom_series == "starter" else "train"
         samples = [
-            easel.sample(index, channels, tested=index % _FOLD == last_of_fold)
+            easel.sample(index, channels, "test" if index % _FOLD == last_of_fold else training)
             for index in range(config.phantom_count)
         ]
         return Dataset(
@@ -93,10 +108,9 @@ class Easel:
                 self._eyes.popitem(last=False)
         return eye
 
-    def sample(self, index: int, channels: tuple[str, ...], *, tested: bool) -> Sample:
-        """Eye ``index`` as a sample with these channels, for training or for testing."""
-        seed = TEST_SEED if tested else TRAINING_SEED
-        name = f"phantom-{'test' if tested else 'train'}-{index:05d}"
+    def sample(self, index: int, channels: tuple[str, ...], series: str) -> Sample:
+        """Eye ``index`` of one of the ``SERIES`` as a sample with these channels."""
+        seed, name = SERIES[series], f"phantom-{series}-{index:05d}"
 
         def picture(part: str, draw: partial[Picture]) -> ArrayPicture:
             return ArrayPicture(f"{name} {part}", self.image_px, self.image_px, draw)
@@ -110,7 +124,7 @@ class Easel:
             },
             fov=picture("fov", partial(self._fov, seed, index)),
             fov_rule="given",
-            official="test" if tested else "train",
+            official="test" if series == "test" else "train",
             recipe=f"phantom {PHANTOM_VERSION} {seed} {index} {self.image_px}",
         )
 

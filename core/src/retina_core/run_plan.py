@@ -1,0 +1,282 @@
+"""What a run is to do: the request, and the plan in which everything about it is checked before any work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+from retina_core.config import DataConfig, LearningConfig, StageConfig
+from retina_core.data.opening import PHANTOM, open_dataset
+from retina_core.data.sample import Split
+from retina_core.devices import resolve_device
+from retina_core.errors import InvalidValueError, PathError
+from retina_core.formats.adopting import adopted_config
+from retina_core.formats.stage_card import is_complete, read_card
+from retina_core.perceptual.sources import SegmenterSource, WeightsSource, perceptual_source
+from retina_core.registry import Registry
+from retina_core.specs import Role, StageSpec
+from retina_core.starters import origin_of
+from retina_core.training.fit import refuse_channels
+from retina_core.training.options import FitOptions
+from retina_core.training.trackers import check_trackers
+
+COUNTS: Final = {"quick": 64, "standard": 256, "paper": 50}
+"""Synthetic pairs by preset; 50 is SynthMed's (Guibas et al. 2017, section 3)."""
+
+DURATIONS: Final = {
+    "quick": "minutes on two CPU cores",
+    "standard": "an hour or more on a CPU, less on a GPU",
+    "paper": "days on a CPU",
+}
+SHORTEST: Final = "about three minutes on two CPU cores"
+"""Where no stage is trained, and an evaluator in ``quick``."""
+
+
+@dataclass(frozen=True)
+class PipelineRequest:
+    """What a pipeline is asked for. Two requests that are equal share a run folder."""
+
+    labels: str
+    translator: str
+    evaluators: tuple[str, ...] = ()
+    data: str = PHANTOM
+    reader: str | None = None
+    preset: str | None = None
+    """``quick``, ``standard``, ``paper``; None: ``quick`` for phantoms, ``standard`` for any other data."""
+    init: str | None = None
+    """``none``, ``starter``, a folder that holds ``labels/`` and ``translator/``.
+
+    None: for phantoms, a stage of which neither preset nor setting is given is its starter, as it is; any other begins
+    from nothing.
+    """
+    count: int | None = None
+    seed: int = 0
+    out: Path | None = None
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """``labels``, ``translator``, ``data`` or an evaluator's name -> key -> value."""
+    regimes: tuple[str, ...] = ("REAL", "SYNTH")
+
+    def facts(self) -> dict[str, Any]:
+        """The request as ``run.json`` holds it: without the folder, which says where and not what."""
+        values = asdict(self)
+        del values["out"]
+        return cast(dict[str, Any], json.loads(json.dumps(values, default=list)))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the request, in hexadecimal."""
+        return hashlib.sha256(json.dumps(self.facts(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def folder(self) -> Path:
+        """``out``, or ``runs/<labels>-<translator>-<data>-<hash>``."""
+        name = f"{self.labels}-{self.translator}-{Path(self.data).name.lower()}-{self.digest[:8]}"
+        return self.out or Path("runs") / name
+
+    @property
+    def phantom(self) -> bool:
+        """Whether the data are those that need no files."""
+        return (self.reader or self.data) == PHANTOM
+
+    @property
+    def chosen_preset(self) -> str:
+        """The preset, or the one that stands where none is given."""
+        return self.preset or ("quick" if self.phantom else "standard")
+
+    @property
+    def pairs(self) -> int:
+        """Synthetic pairs to make."""
+        return self.count or COUNTS.get(self.chosen_preset, COUNTS["standard"])
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a stage of a run begins."""
+
+    folder: Path | None = None
+    """A stage folder whose weights it takes; None: it begins from nothing."""
+    trained: bool = True
+    """False: the folder is a starter, which is the run's stage as it is."""
+    told: str = ""
+    """Why a starter that is there was not taken."""
+
+    def facts(self) -> dict[str, Any]:
+        """What ``run.json`` says of it."""
+        if self.folder is None:
+            return {"from": None, "trained": self.trained, "files": {}}
+        return {
+            "from": origin_of(self.folder),
+            "trained": self.trained,
+            "files": read_card(self.folder).files,
+        }
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A request with everything checked: stages, where they begin, their configs, the data and its split."""
+
+    request: PipelineRequest
+    registry: Registry
+    options: FitOptions
+    specs: Mapping[str, StageSpec]
+    starts: Mapping[str, Start]
+    """``labels`` and ``translator``."""
+    configs: Mapping[str, StageConfig]
+    split: Split
+    source: WeightsSource | SegmenterSource | None
+    """Where the features come from that the translator compares photographs in while it is trained."""
+
+    @classmethod
+    def of(cls, request: PipelineRequest, registry: Registry, options: FitOptions) -> RunPlan:
+        """Check a request before any work is done.
+
+        Raises:
+            RequestError: something about it, or about the data, is wrong.
+        """
+        roles: dict[str, tuple[str, Role]] = {
+            "labels": (request.labels, "label-generator"),
+            "translator": (request.translator, "image-translator"),
+            **{name: (name, "evaluator") for name in request.evaluators},
+        }
+        specs = {prefix: registry.stage(name, role) for prefix, (name, role) in roles.items()}
+        starts = _asked_starts(request, specs, registry)
+        configs = _configs(request, specs, registry, starts)
+        check_trackers(options.track)
+        resolve_device(options.device)
+        data_config = DataConfig.resolve("data", request.chosen_preset, request.settings.get("data"))
+        dataset = open_dataset(request.data, reader=request.reader, registry=registry, config=data_config)
+        refuse_channels(specs["labels"], registry, dataset.channels, dataset.name)
+        refuse_channels(specs["translator"], registry, dataset.channels, dataset.name)
+        split = dataset.split(request.seed, data_config.test_share)
+        if request.init is None:
+            starts = _own_starts(request, specs, registry, split.train.channels)
+            configs = _configs(request, specs, registry, starts)
+        source = None
+        if starts["translator"].trained:
+            name, config = specs["translator"].name, configs["translator"]
+            source = perceptual_source(name, config, request.chosen_preset, registry)
+        if source and not is_complete(request.folder / "translator"):
+            source.check(options.listener.say)
+        configs["data"] = data_config
+        return cls(request, registry, options, specs, starts, configs, split, source)
+
+    def told(self) -> list[str]:
+        """What is about to be done, where and about how long, for whoever waits."""
+        request, trained = self.request, any(start.trained for start in self.starts.values())
+        takes = DURATIONS.get(request.chosen_preset, "") if trained else SHORTEST
+        return [
+            *(start.told for start in self.starts.values() if start.told),
+            f"{request.labels} draws label maps, {request.translator} paints photographs over them: "
+            f"{request.pairs} pairs in {request.folder}{f', which takes {takes}' if takes else ''}",
+            "Ctrl-C stops it at any time; the same command goes on from there",
+        ]
+
+    def told_of_stage(self, prefix: str) -> str:
+        """How the run comes by a stage."""
+        spec, start, train = self.specs[prefix], self.starts[prefix], self.split.train
+        if not start.trained:
+            return f"{spec.name} comes trained: its starter is used as it is"
+        if not isinstance(self.configs[prefix], LearningConfig):
+            return f"{spec.name} needs no training"
+        task = "draw label maps" if prefix == "labels" else "paint photographs over label maps"
+        return f"{spec.name} learns to {task} from {len(train)} {self._eyes}"
+
+    def told_of_evaluator(self, name: str) -> str:
+        """How an evaluator comes by its scores."""
+        if name not in self.registry.names("segmenter"):
+            return f"{name} looks at the pairs"
+        meanings = {
+            "REAL": f"{len(self.split.train)} {self._eyes}",
+            "SYNTH": "the pairs",
+            "FINETUNE": "one, then the other",
+        }
+        regimes = [f"{meanings.get(regime, 'both')} ({regime})" for regime in self.request.regimes]
+        return (
+            f"{name} learns from {', from '.join(regimes)}, and is tested on {len(self.split.test)} kept back"
+        )
+
+    @property
+    def _eyes(self) -> str:
+        return "phantoms" if self.split.train.phantom else "photographs"
+
+
+def _configs(
+    request: PipelineRequest,
+    specs: Mapping[str, StageSpec],
+    registry: Registry,
+    starts: Mapping[str, Start],
+) -> dict[str, StageConfig]:
+    """The settings of each stage: what was asked for, or those of a starter that is used as it is."""
+    configs = {}
+    for prefix, spec in specs.items():
+        kind, start = registry.config_class(spec), starts.get(prefix, Start())
+        if start.folder and not start.trained:
+            configs[prefix] = kind.restore(spec.name, read_card(start.folder).config)
+        else:
+            settings = request.settings.get(prefix)
+            configs[prefix] = adopted_config(kind, spec.name, request.chosen_preset, settings, start.folder)
+    return configs
+
+
+def _asked_starts(
+    request: PipelineRequest, specs: Mapping[str, StageSpec], registry: Registry
+) -> dict[str, Start]:
+    """Where the stages begin by ``--init``; one that learns nothing has nothing to begin with.
+
+    Raises:
+        InvalidValueError: a stage ships no starter.
+        PathError, StageFolderError: the folder is not there, or holds no such stages.
+    """
+    starts = {"labels": Start(), "translator": Start()}
+    if request.init in {None, "none"}:
+        return starts
+    for prefix in starts:
+        spec = specs[prefix]
+        if not issubclass(registry.config_class(spec), LearningConfig):
+            continue
+        starts[prefix] = Start(_asked_folder(str(request.init), prefix, spec, registry))
+    return starts
+
+
+def _asked_folder(init: str, prefix: str, spec: StageSpec, registry: Registry) -> Path:
+    if init == "starter":
+        starter = registry.starter(spec)
+        if starter is None:
+            reason = f"{spec.name} ships no starter; use none, or the folder of a run"
+            raise InvalidValueError("pipeline", "init", init, reason)
+        return starter
+    folder = Path(init)
+    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
+        raise PathError(folder, "there is no such folder", "give --init a run folder, starter or none")
+    return folder / prefix
+
+
+def _own_starts(
+    request: PipelineRequest, specs: Mapping[str, StageSpec], registry: Registry, channels: Sequence[str]
+) -> dict[str, Start]:
+    """Where the stages begin when nothing is said of it: for phantoms, with starters as they are.
+
+    Args:
+        channels: of the data. A starter that does not know them all, or paints what is not drawn, is left aside.
+    """
+    starts = {"labels": Start(), "translator": Start()}
+    if not request.phantom or request.preset or request.init:
+        return starts
+    drawn = set(channels)
+    for prefix in starts:
+        starter = registry.starter(specs[prefix])
+        if starter is None or request.settings.get(prefix):
+            continue
+        known = read_card(starter).channels
+        if set(channels) <= set(known) and (prefix == "labels" or set(known) <= drawn):
+            starts[prefix] = Start(starter, trained=False)
+            drawn = set(known)
+        else:
+            said = f"{specs[prefix].name}: its starter is for {', '.join(known)}, and so not taken here"
+            starts[prefix] = Start(told=said)
+    return starts

@@ -1,0 +1,25 @@
+from retina_core.testing import ImageTranslatorContract
+
+TINY = {
+    "resolution": 32,
+    "width": 4,
+    "width_px": 32,
+    "max_width": 8,
+    "hidden": 4,
+    "discriminator_width": 4,
+    "latent": 4,
+    "style_width": 4,
+    "style_px": 16,
+}
+
+
+class TestSPADE(ImageTranslatorContract):
+    stage = "spade"
+    settings = TINY
+
+
+class TestSPADEWithBatchNorm(ImageTranslatorContract):
+    """As the paper has it, and without styles."""
+
+    stage = "spade"
+    settings = {**TINY, "norm": "batch", "style": "none", "grain": False}
