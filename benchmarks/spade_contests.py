@@ -76,7 +76,8 @@ def spade_generator(precision: Measured, settings: Mapping[str, Any]) -> Contest
 
 def spade_painting(mode: Mode, settings: Mapping[str, Any]) -> Contest:
     stage, batch = spade_stage(settings)
-    plain_stage, fp32_stage = copy.copy(stage), copy.deepcopy(stage)
+    # Made anew: a copy shares the class of its convolutions, and loses its spectral norms with the other.
+    plain_stage, (fp32_stage, _) = copy.copy(stage), spade_stage(settings)
     plain_stage.generator = UsualGenerator(stage.generator)  # type: ignore[assignment]
     peer, maps = monai_spade(stage.config).eval(), torch.cat([batch.labels, batch.fov], 1)
 
@@ -90,13 +91,15 @@ def spade_painting(mode: Mode, settings: Mapping[str, Any]) -> Contest:
         with torch.no_grad():
             peer(maps)
 
-    in_fp32 = {} if mode == "fp32" else {"ours_fp32": painting(fp32_stage, "fp32")}
+    ours = {"ours": painting(stage, mode)}
+    if mode != "fp32":
+        ours["ours_fp32"] = painting(fp32_stage, "fp32")
     plain = painting(plain_stage, "fp32", moved=False)
     kind, goal = ("compiled", 9.0) if mode == "compiled" else ("eager", 5.0)
     config = stage.config
     return Contest(
         f"painting with spade, {config.resolution} px, {config.width} features, batch {len(batch)}, {kind}",
-        {"ours": painting(stage, mode), **in_fp32, "plain": plain, "peer": peer_step},
+        {**ours, "plain": plain, "peer": peer_step},
         f"{PLAIN}, eager",
         "fp32" if mode == "fp32" else "bf16",
         goal,

@@ -77,7 +77,7 @@ def test_distances_are_nearly_euclidean() -> None:
     found = signed_distance(square, 3.0)[0, 0]
     near = expected.abs() <= 3
     # Steps to eight neighbours make a way up to 8 % longer.
-    assert torch.allclose(found[near], expected[near], rtol=0.09)
+    assert torch.allclose(found[near], expected[near], rtol=0, atol=0.08 * 3.5)
     assert bool((found[~near].abs() >= 3).all())
 
 

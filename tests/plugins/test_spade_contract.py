@@ -10,6 +10,7 @@ TINY = {
     "latent": 4,
     "style_width": 4,
     "style_px": 16,
+    "preview_every": 12,  # 16 photographs each, and with batch norm 16 rehearsals before
 }
 
 

@@ -18,7 +18,7 @@ from retina_spade.spectral import spectral_norm
 from retina_spade.stage import SPADETranslator
 from retina_spade.styles import StyleEncoder, StylePrior, colour_statistics
 
-SIZES = (64, 128, 256, 512, 1024)
+SIZES = (64, 256, 1024)
 
 
 def generator(

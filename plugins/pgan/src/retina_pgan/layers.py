@@ -109,6 +109,8 @@ def pixel_norm(x: Tensor) -> Tensor:
 
 def leaky_pixel_norm(x: Tensor) -> Tensor:
     """``pixel_norm(leaky(x))`` for features (b f h w), whose gradient cannot be differentiated again."""
+    if not torch.is_grad_enabled():
+        return pixel_norm(leaky(x))
     result: Tensor = _LeakyPixelNorm.apply(x)  # type: ignore[no-untyped-call]  # torch's own
     return result
 

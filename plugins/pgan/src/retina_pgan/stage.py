@@ -29,6 +29,7 @@ from retina_pgan.losses import (
 )
 from retina_pgan.network import Discriminator, Generator, Growth, faded
 from retina_pgan.targets import decode, encode, planes_of
+from retina_pgan.variety import variety_gap
 
 if TYPE_CHECKING:
     from retina_core.training.context import StepContext
@@ -93,7 +94,8 @@ class PGANLabels(LearningStage, LabelGenerator):
         growth = self.growth(context.seen_images)
         self.generator.grow(growth)
         labels, _, _ = context.augment(batch)  # b k h w
-        real = self.ada(self._real(labels, growth), context.rngs)  # b n p p
+        plain = self._real(labels, growth)  # b n p p
+        real = self.ada(plain, context.rngs)
         drawn = self.generator(context.noise(self.config.latent), growth)  # b n p p
         fake = self.ada(drawn, context.rngs)
 
@@ -105,8 +107,14 @@ class PGANLabels(LearningStage, LabelGenerator):
         context.descend("discriminator", d_loss + penalty)
 
         g_loss = self._g_loss(self.discriminator(fake, growth))
-        context.descend("generator", g_loss)
-        losses = {"d": d_loss.detach(), "g": g_loss.detach(), "penalty": penalty.detach()}
+        gap = variety_gap(plain, drawn)
+        context.descend("generator", g_loss + self.config.variety_weight * gap)
+        losses = {
+            "d": d_loss.detach(),
+            "g": g_loss.detach(),
+            "penalty": penalty.detach(),
+            "gap": gap.detach(),
+        }
         return {**losses, **self.ada.scalars()}
 
     def _real(self, labels: Tensor, growth: Growth) -> Tensor:

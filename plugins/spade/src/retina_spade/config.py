@@ -115,9 +115,14 @@ class SPADEConfig(PerceptualConfig):
         0.0, "weight of the distance to the true photograph", ge=0, source=f"{PARK}: none"
     )
 
+    architecture: ClassVar[tuple[str, ...]] = (
+        *("width", "width_px", "max_width", "hidden", "norm", "grain"),
+        *("style", "latent", "style_width", "style_px", "discriminators", "discriminator_width"),
+    )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {**SMALL, "seen_images": 4_000},
-        "standard": {**SMALL, "resolution": 256, "seen_images": 16_000},
+        "quick": {**SMALL, "seen_images": 2_400},
+        "standard": {**SMALL, "resolution": 256, "seen_images": 8_000, "average_half_life": 1_000},
+        "starter": {**SMALL, "seen_images": 7_000, "discriminator_width": 24},
         "paper": {
             "norm": "batch",
             "grain": False,

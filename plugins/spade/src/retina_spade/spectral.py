@@ -41,7 +41,8 @@ class SpectralNorm(nn.Module):
         u, v = weight.new_empty(len(weight)).normal_(), weight.new_empty(weight[0].numel()).normal_()
         self.register_buffer("_u", F.normalize(u, dim=0))
         self.register_buffer("_v", F.normalize(v, dim=0))
-        for _ in range(ROUNDS):
+        # A folder's shapes are compared on a network without values, for which each round takes as long as a real one.
+        for _ in range(0 if weight.is_meta else ROUNDS):
             self._iterate(as_it_lies(weight.detach()), weight.shape)
 
     def forward(self, weight: Tensor) -> Tensor:
