@@ -20,7 +20,7 @@ from retina_core.specs import StageSpec
 SEEN_SHARE = 8
 """A borrowed segmenter sees at most an eighth of the images that the stage sees itself, so that it stays a small part.
 
-Three hundred images at 128 px, half a minute of one core, bring ``unet`` to a Dice of 0.8 on phantoms."""
+Three hundred images at 128 px, half a minute of one core, bring ``unet`` to a Dice of 0.75 on phantoms."""
 
 
 class Source(ABC):

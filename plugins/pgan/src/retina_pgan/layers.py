@@ -132,13 +132,14 @@ class _LeakyPixelNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch's own
+    @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> Tensor:
         # y = s a with s = mean(a^2)^-1/2: da = s (dy - y mean(y dy)), and y has the sign of what was rectified.
         y, scale = ctx.saved_tensors
         along = (slope * y).mean(dim=1, keepdim=True)
         back = torch.addcmul(slope, y, along, value=-1).mul_(scale)
-        return torch.ops.aten.leaky_relu_backward(back, y, SLOPE, True)
+        rectified: Tensor = torch.ops.aten.leaky_relu_backward(back, y, SLOPE, True)
+        return rectified
 
 
 def _pixel_scale(x: Tensor) -> Tensor:

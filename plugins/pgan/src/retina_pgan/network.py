@@ -143,7 +143,8 @@ class Discriminator(nn.Module):
             if px == growth.px and growth.alpha < 1:
                 coarse = leaky(self.from_maps[str(px // 2)](halved(maps)))
                 x = torch.lerp(coarse.float(), x.float(), growth.alpha).to(x.dtype)
-        return self.head(x)
+        logits: Tensor = self.head(x)
+        return logits
 
 
 class DiscriminatorBlock(nn.Module):

