@@ -9,7 +9,7 @@ from skimage.measure import label as components
 from retina_core.phantom import CHANNELS, PHANTOM_VERSION, PhantomEye, phantom_eye
 from retina_core.phantom.anatomy import FAZ_RADIUS_MM, FOVEA_RADIUS_MM
 from retina_core.phantom.eye import eye_model
-from retina_core.phantom.raster import FAINTEST_PX, THINNEST_PX
+from retina_core.phantom.raster import THINNEST_PX, faintest_px
 from retina_core.phantom.streams import stream
 from retina_core.phantom.texture import grain
 
@@ -160,7 +160,7 @@ def test_vessel_map_is_exact(image_px: int) -> None:
         for vessel in (vessel for vessel in model.tree.vessels if vessel.kind == kind):
             points = model.camera.place(vessel.points, image_px)
             for start, end, radius in zip(points, points[1:], vessel.radii[1:], strict=False):
-                if radius * scale < FAINTEST_PX:
+                if radius * scale < faintest_px(image_px):
                     continue
                 offset, along = pixels[:, ::-1] + 0.5 - start, end - start
                 share = np.clip(offset @ along / (along @ along), 0, 1)

@@ -41,10 +41,8 @@ def test_a_map_comes_back_from_its_target(maps: Tensor, target: Target, reach_px
         assert soft_dice(back[:, channel], maps[:, channel]) >= 0.97
 
 
-@pytest.mark.parametrize(("target", "reach_px"), TARGETS)
+@pytest.mark.parametrize(("target", "reach_px"), TARGETS[:3])  # a full map has no centre line
 def test_an_empty_map_and_a_full_one_stay_so(target: Target, reach_px: float) -> None:
-    if target == "centreline":
-        pytest.skip("a full map has no centre line")
     for value in (0.0, 1.0):
         maps = torch.full((1, 1, 16, 16), value)
         back = decode(encode(maps, target, reach_px=reach_px), target, reach_px=reach_px)

@@ -108,7 +108,9 @@ def test_a_photograph_does_not_depend_on_its_batch() -> None:
     network, (labels, fov) = generator(), maps(count=4)
     together = network(labels, fov, sample_rngs(0, 4))
     alone = [network(labels[i : i + 1], fov[i : i + 1], [rng]) for i, rng in enumerate(sample_rngs(0, 4))]
-    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+    # Another batch size may choose another kernel, whose sums round otherwise: 2e-5 on one CPU. A neighbour's photograph
+    # would show at 1e-2 and more.
+    assert torch.allclose(together, torch.cat(alone), atol=1e-4)
 
 
 def test_three_decoder_steps_drop_as_in_the_paper() -> None:

@@ -49,7 +49,7 @@ TINY_GAN = (
     "batch_size=4",
 )
 TINY = {
-    "dcgan": TINY_GAN,
+    "dcgan": (*TINY_GAN, "seen_images=400"),  # after 16 it may mark nothing in so few maps, which is an error
     "pgan": (
         "resolution=32",
         "first_px=8",

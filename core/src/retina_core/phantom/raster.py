@@ -19,6 +19,8 @@ FAINTEST_PX = 0.25
 """The least half width of a vessel that is there at all: what is narrower than half a pixel darkens it by less than a
 fifth of what a wide vessel does, and no grader marks what a photograph of that size does not show. At 128 px it
 leaves vessels on 8 % of the frame, as at 256 px (CHASE_DB1: 7 %); with them, each a pixel wide, it would be 11 %."""
+FAINTEST_AT_PX = 128
+"""Smaller pictures, which are for tests alone, show the vessels that one of this size does."""
 
 REFLEX_SHARE = 0.3
 """Spread of the central light reflex as a share of the vessel's radius: a stripe of about a third of its
@@ -64,10 +66,15 @@ def segments(tree: VesselTree, kind: Kind, camera: Camera, image_px: int) -> Seg
     return Segments(start, end - start, radius_mm * camera.pixels_per_mm(image_px), radius_mm)
 
 
+def faintest_px(image_px: int) -> float:
+    """The least half width of a vessel, px, that a picture of this size shows."""
+    return FAINTEST_PX * min(1.0, image_px / FAINTEST_AT_PX)
+
+
 def draw_vessels(tree: VesselTree, kind: Kind, camera: Camera, image_px: int) -> Drawing:
     """One kind of vessel, not yet masked by the field of view."""
     pieces = segments(tree, kind, camera, image_px)
-    pieces = pieces.of(pieces.radius >= min(FAINTEST_PX, float(pieces.radius.max())))
+    pieces = pieces.of(pieces.radius >= faintest_px(image_px))
     reach = (
         np.maximum(pieces.radius, THINNEST_PX) + 0.75 + np.hypot(pieces.along[:, 0], pieces.along[:, 1]) / 2
     )

@@ -137,9 +137,12 @@ class PGANConfig(AdaptiveConfig):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
             "resolution": 128,
-            "first_px": 64,
-            "seen_images": 12_000,
-            "average_half_life": 2_000,
+            "first_px": 32,
+            "growth_share": 0.7,
+            "seen_images": 8_000,
+            "average_half_life": 1_000,
+            "width": 8,
+            "max_width": 64,
             "ada": "adaptive",
         },
         "standard": {"ada": "adaptive"},
