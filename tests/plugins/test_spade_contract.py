@@ -17,10 +17,3 @@ TINY = {
 class TestSPADE(ImageTranslatorContract):
     stage = "spade"
     settings = TINY
-
-
-class TestSPADEWithBatchNorm(ImageTranslatorContract):
-    """As the paper has it, and without styles."""
-
-    stage = "spade"
-    settings = {**TINY, "norm": "batch", "style": "none", "grain": False}
