@@ -17,17 +17,13 @@ endif
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PYPROJECTS := core/pyproject.toml cli/pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS))
 BUILD_TOOLS := hatchling editables
-TEST_TOOLS := accelerate coverage hypothesis pytest pytest-timeout scikit-learn tensorboard
+TEST_TOOLS := accelerate coverage hypothesis pytest pytest-timeout pytest-xdist scikit-learn tensorboard
 LINT_TOOLS := mypy ruff
 BENCH_TOOLS := monai
 DOCS_TOOLS := mkdocs mkdocs-material 'mkdocstrings[python]'
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# Whose starters make trains. Maps are drawn large and made small, so that they are soft; photographs are as sharp as those
-# of a first run.
 STARTERS := pgan spade
-STARTER_PX_pgan := 256
-STARTER_PX_spade := 128
 
 .PHONY: help demo test coverage lint format docs bench starters clean
 .DEFAULT_GOAL := help
@@ -39,8 +35,9 @@ demo: $(VENV)/.installed  ## set up, and run the whole pipeline on phantom eyes 
 	$(BIN)/retina pipeline --labels pgan --translator spade --out runs/demo
 	@echo "Open runs/demo/report.html in a browser."
 
+# A process for each core, and a file's tests in one process, which share what they made.
 test: $(VENV)/.tools $(VENV)/.docs  ## set up what is missing, and run all tests
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST)
 
 # Measuring slows imports, which one test times, and writes a file of its own where another has filled the disk.
 UNMEASURED := --deselect tests/workspace/test_start_up.py::test_help_takes_a_twelfth_of_importing_torch_and_list_a_sixth \
@@ -73,8 +70,7 @@ bench: $(VENV)/.bench  ## time our steps beside the usual code and public networ
 # What was trained before goes on where it stopped, or is only packed again.
 starters: $(VENV)/.installed  ## train the stages that pgan and spade ship, on phantoms kept for them (hours)
 	$(foreach stage,$(STARTERS),\
-		$(BIN)/retina train $(stage) --preset starter --set data.phantom_px=$(STARTER_PX_$(stage)) \
-			--out runs/starters/$(stage) && \
+		$(BIN)/retina train $(stage) --preset starter --out runs/starters/$(stage) && \
 		$(BIN)/python -m retina_core.starters runs/starters/$(stage) plugins/$(stage)/src/retina_$(stage)/starter &&) true
 
 clean:  ## remove the environment, the caches, the site and runs/demo

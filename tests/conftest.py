@@ -1,18 +1,27 @@
-"""Each suite's time against its budget: the whole must stay under 15 minutes on two cores."""
+"""Each suite's time against its budget, and the whole against 15 minutes on two cores."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+WHOLE_SECONDS = 900
+"""From start to end, however many processes share the tests."""
 BUDGET_SECONDS = {"core": 190, "cli": 220, "plugins": 220, "workspace": 270}
-"""Together 15 minutes; two quiet cores take half (``docs/explanation/measured.md``)."""
+"""Of tests, all processes together; two quiet cores take half (``docs/explanation/measured.md``)."""
 HERE = Path(__file__).parent
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A thread each, also for what tests start: threads of two processes that share two cores wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 spent: Counter[str] = Counter()
+began = time.monotonic()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -22,7 +31,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A whole over 15 minutes fails the run, as a test would; a single suite over its budget is only named."""
-    if sum(spent.values()) > sum(BUDGET_SECONDS.values()):
+    if time.monotonic() - began > WHOLE_SECONDS:
         session.exitstatus = max(session.exitstatus, pytest.ExitCode.TESTS_FAILED)
 
 
@@ -36,8 +45,9 @@ def lines() -> Iterator[str]:
     for suite, seconds in BUDGET_SECONDS.items():
         over = "  OVER ITS BUDGET: make its slowest tests quicker" if spent[suite] > seconds else ""
         yield f"{suite:10} {spent[suite]:6.0f} s of {seconds} s{over}"
-    whole, most = sum(spent.values()), sum(BUDGET_SECONDS.values())
-    yield f"{'together':10} {whole:6.0f} s of {most} s{'  TOO LONG: the run fails' if whole > most else ''}"
+    whole = time.monotonic() - began
+    late = "  TOO LONG: the run fails" if whole > WHOLE_SECONDS else ""
+    yield f"{'start to end':12} {whole:4.0f} s of {WHOLE_SECONDS} s{late}"
 
 
 def pytest_configure(config: pytest.Config) -> None:

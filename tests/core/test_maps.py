@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from retina_core.maps import finish, mark, match_marks, match_threshold, remove_specks, resize
+from retina_core.maps import Cut, finish, join, mark, match_marks, match_threshold, remove_specks, resize
 
 LEVELS = st.integers(0, 20).map(lambda step: step / 20)
 VALUES = arrays(np.float32, st.integers(1, 60), elements=LEVELS)
@@ -21,7 +21,7 @@ def soft_maps(b: int, k: int, size: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", [16, 32, 64, 70])
 def test_labels_are_zero_and_one_at_the_wanted_size(size):
-    labels = finish(soft_maps(3, 2, 32), size, torch.ones(3, 1, size, size), (0.7, 0.8), speck_px=4)
+    labels = finish(soft_maps(3, 2, 32), size, torch.ones(3, 1, size, size), [Cut(0.7, speck_px=4), Cut(0.8)])
     assert labels.shape == (3, 2, size, size)
     assert labels.dtype == torch.float32
     assert set(labels.unique().tolist()) == {0.0, 1.0}
@@ -30,14 +30,15 @@ def test_labels_are_zero_and_one_at_the_wanted_size(size):
 def test_nothing_is_marked_outside_the_fov():
     fov = torch.zeros(2, 1, 40, 40)
     fov[:, :, 10:30, 5:35] = 1
-    labels = finish(torch.ones(2, 1, 20, 20), 40, fov, [0.5])
+    labels = finish(torch.ones(2, 1, 20, 20), 40, fov, [Cut(0.5)])
     assert torch.equal(labels, fov)
 
 
 def test_a_map_does_not_depend_on_its_batch_or_layout():
     maps, fov = soft_maps(5, 3, 24), torch.ones(5, 1, 50, 50)
-    together = finish(maps.to(memory_format=torch.channels_last), 50, fov, (0.7, 0.75, 0.8), speck_px=3)
-    alone = torch.cat([finish(maps[i : i + 1], 50, fov[i : i + 1], (0.7, 0.75, 0.8), 3) for i in range(5)])
+    cuts = [Cut(threshold, weak=0.9, join_px=4, speck_px=3) for threshold in (0.7, 0.75, 0.8)]
+    together = finish(maps.to(memory_format=torch.channels_last), 50, fov, cuts)
+    alone = torch.cat([finish(maps[i : i + 1], 50, fov[i : i + 1], cuts) for i in range(5)])
     assert torch.equal(together, alone)
 
 
@@ -45,20 +46,20 @@ def test_maps_stay_soft_until_after_the_resize():
     """Thresholding before shrinking would mark a quarter-covered pixel or lose a half-covered one."""
     fine = torch.zeros(1, 1, 8, 8)
     fine[..., 0] = 1  # half of each coarse pixel of the first column
-    assert finish(fine, 4, torch.ones(1, 1, 4, 4), [0.49])[0, 0, :, 0].tolist() == [1, 1, 1, 1]
-    assert finish(fine, 4, torch.ones(1, 1, 4, 4), [0.51]).sum() == 0
+    assert finish(fine, 4, torch.ones(1, 1, 4, 4), [Cut(0.49)])[0, 0, :, 0].tolist() == [1, 1, 1, 1]
+    assert finish(fine, 4, torch.ones(1, 1, 4, 4), [Cut(0.51)]).sum() == 0
 
 
 def test_each_channel_has_its_own_threshold():
-    labels = finish(torch.full((1, 2, 8, 8), 0.5), 8, torch.ones(1, 1, 8, 8), torch.tensor([0.4, 0.6]))
+    labels = finish(torch.full((1, 2, 8, 8), 0.5), 8, torch.ones(1, 1, 8, 8), [Cut(0.4), Cut(0.6)])
     assert labels.mean(dim=(0, 2, 3)).tolist() == [1, 0]
 
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="do not fit"):
-        finish(torch.ones(1, 2, 8, 8), 8, torch.ones(1, 1, 8, 8), [0.5])
+        finish(torch.ones(1, 2, 8, 8), 8, torch.ones(1, 1, 8, 8), [Cut(0.5)])
     with pytest.raises(ValueError, match="do not fit"):
-        finish(torch.ones(2, 1, 8, 8), 8, torch.ones(1, 1, 8, 8), [0.5])
+        finish(torch.ones(2, 1, 8, 8), 8, torch.ones(1, 1, 8, 8), [Cut(0.5)])
 
 
 @given(arrays(np.bool_, (12, 12), elements=st.booleans()), st.integers(1, 9))
@@ -161,7 +162,7 @@ def test_matched_marks_cover_the_share(share, seed):
 def test_specks_may_be_larger_in_one_channel_than_in_another():
     dot = torch.zeros(1, 2, 16, 16)
     dot[:, :, 4:6, 4:6] = 1
-    labels = finish(dot, 16, torch.ones(1, 1, 16, 16), (0.5, 0.5), (3, 5))
+    labels = finish(dot, 16, torch.ones(1, 1, 16, 16), [Cut(0.5, speck_px=3), Cut(0.5, speck_px=5)])
     assert labels.sum(dim=(0, 2, 3)).tolist() == [4, 0]
 
 
@@ -177,5 +178,42 @@ def test_thinning_parts_no_line_and_leaves_no_line_out():
 def test_one_channel_may_be_thinned_and_another_not():
     soft = torch.zeros(1, 2, 24, 24)
     soft[:, :, 8:13, 2:22] = 1
-    labels = finish(soft, 24, torch.ones(1, 1, 24, 24), (0.5, 0.5), peel_px=(1, 0))
+    labels = finish(soft, 24, torch.ones(1, 1, 24, 24), [Cut(0.5, peel_px=1), Cut(0.5)])
     assert labels[0, :, :, 12].sum(1).tolist() == [3, 5]
+
+
+def broken_tree() -> np.ndarray:
+    """A trunk, a branch that is loose by three pixels, and a piece that is far from both."""
+    tree = np.zeros((40, 40), bool)
+    tree[20, 2:30] = tree[5:17, 10] = tree[35, 36:39] = True
+    return tree
+
+
+def test_a_loose_branch_is_joined_over_a_short_way_and_no_other():
+    tree = broken_tree()
+    joined = join(tree, np.zeros(tree.shape), longest_px=4)
+    assert ndimage.label(joined, np.ones((3, 3)))[1] == 2
+    assert set(zip(*np.nonzero(joined & ~tree), strict=True)) == {(17, 10), (18, 10), (19, 10)}
+    assert np.array_equal(join(tree, np.zeros(tree.shape), longest_px=3), tree)
+
+
+def test_the_way_goes_where_the_generator_is_least_in_doubt():
+    tree = broken_tree()
+    doubt = np.full(tree.shape, 5.0)
+    doubt[17:20, 11] = 0
+    assert join(tree, doubt, longest_px=8)[17:20, 11].all()
+
+
+def test_no_way_leads_out_of_the_fov():
+    tree = broken_tree()
+    fov = torch.from_numpy(~(np.arange(40) == 18)[:, None] & np.ones((40, 40), bool))[None, None].float()
+    labels = finish(torch.from_numpy(tree)[None, None].float(), 40, fov, [Cut(0.5, join_px=20)])
+    assert labels[0, 0, 18].sum() == 0
+    assert ndimage.label(labels[0, 0].numpy(), np.ones((3, 3)))[1] == 3
+
+
+@given(arrays(np.bool_, (12, 12), elements=st.booleans()), st.floats(0.5, 9))
+def test_joining_only_ever_adds_and_never_parts(marked, longest_px):
+    joined = join(marked, np.zeros(marked.shape), longest_px)
+    assert joined[marked].all()
+    assert ndimage.label(joined, np.ones((3, 3)))[1] <= ndimage.label(marked, np.ones((3, 3)))[1]

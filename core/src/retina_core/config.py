@@ -273,7 +273,7 @@ class DataConfig(StageConfig):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **{name: {} for name in PRESETS},
         "quick": {"phantom_px": 128},
-        "starter": {"phantom_series": "starter", "phantom_count": 1_250},
+        "starter": {"phantom_series": "starter", "phantom_count": 1_250, "phantom_px": 128},
     }
 
 

@@ -24,7 +24,7 @@ from retina_core.formats.sample_set import SampleSetWriter, SyntheticSample
 from retina_core.formats.stage_card import StageCard, read_card, read_seen
 from retina_core.formats.stage_folder import load_stage
 from retina_core.interruption import stop_requests
-from retina_core.maps import PEEL_PX, WEAK, finish
+from retina_core.maps import JOIN_SHARE, PEEL_PX, WEAK, Cut, finish
 from retina_core.randomness import sample_rng
 from retina_core.registry import Registry
 from retina_core.roles import ImageTranslator, LabelGenerator
@@ -87,16 +87,23 @@ class Painter:
         return (F.interpolate(fovs[choice][None].float(), size, mode="area")[0] > 127).float()
 
     def _finish(self, soft: Tensor, fov: Tensor) -> Tensor:
-        priors, size = self.generator.priors, self.translator.resolution
+        size = self.translator.resolution
         if self.generator.sharp:
-            return finish(soft.cpu(), size, fov, [0.5] * soft.shape[1])
-        thresholds = [priors.thresholds.get(channel, 0.5) for channel in self.generator.channels]
-        specks = [
-            round(priors.speck_shares.get(channel, 0.0) * size * size) for channel in self.generator.channels
-        ]
-        peel = round(PEEL_PX * size / soft.shape[-1])
-        peels = [peel if channel in TREES else 0 for channel in self.generator.channels]
-        return finish(soft.cpu(), size, fov, thresholds, specks, weak=WEAK, peel_px=peels)
+            return finish(soft.cpu(), size, fov, [Cut(0.5)] * soft.shape[1])
+        peel_px = round(PEEL_PX * size / soft.shape[-1])
+        cuts = [self._cut(channel, size, peel_px) for channel in self.generator.channels]
+        return finish(soft.cpu(), size, fov, cuts)
+
+    def _cut(self, channel: str, size_px: int, peel_px: int) -> Cut:
+        """How a drawn map of this channel becomes labels: lines are thinned, and their pieces joined."""
+        priors, tree = self.generator.priors, channel in TREES
+        return Cut(
+            priors.thresholds.get(channel, 0.5),
+            weak=WEAK,
+            peel_px=peel_px if tree else 0,
+            join_px=JOIN_SHARE * size_px if tree else 0.0,
+            speck_px=round(priors.speck_shares.get(channel, 0.0) * size_px**2),
+        )
 
 
 def generate(

@@ -16,6 +16,8 @@ MAX_FOVS = 64
 SPECK_SAMPLES = 64
 SPECK_LOSS = 0.005
 """Pieces that together hold at most this part of a channel in real maps count as specks in generated ones."""
+SPECK_OF_LEAST = 0.5
+"""Where real maps have none so small, as connected trees have not: what is less than this part of the smallest."""
 
 
 def priors_of(samples: PreparedSamples, channels: Sequence[str]) -> Priors:
@@ -37,12 +39,16 @@ def priors_of(samples: PreparedSamples, channels: Sequence[str]) -> Priors:
 
 
 def _speck_share(samples: PreparedSamples, channel: int) -> float:
-    """The largest piece, as a share of the frame, such that it and all smaller ones hold ``SPECK_LOSS`` of a channel."""
+    """The largest piece, as a share of the frame, such that it and all smaller ones hold ``SPECK_LOSS`` of a channel.
+
+    Half the smallest piece where none is so small.
+    """
     areas = np.sort(np.concatenate([*_pieces(samples, channel), np.zeros(0, np.int64)]))
     if not len(areas):
         return 0.0
     small = np.cumsum(areas) <= SPECK_LOSS * areas.sum()
-    return float(areas[small].max() / samples.resolution**2) if small.any() else 0.0
+    largest = areas[small].max() if small.any() else SPECK_OF_LEAST * areas.min()
+    return float(largest / samples.resolution**2)
 
 
 def _pieces(samples: PreparedSamples, channel: int) -> Iterator[NDArray[np.int64]]:

@@ -149,11 +149,12 @@ class PGANConfig(AdaptiveConfig):
         "starter": {
             "resolution": 128,
             "first_px": 32,
-            "growth_share": 0.8,
-            "seen_images": 56_000,
+            "growth_share": 0.75,
+            "seen_images": 75_000,
             "batch_size": 8,
             "average_half_life": 2_500,
-            "rate_decay": 0.15,
+            "rate_decay": 0.2,
+            "target": "blur",
         },
         "paper": {
             "resolution": 1024,

@@ -122,7 +122,13 @@ class SPADEConfig(PerceptualConfig):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {**SMALL, "seen_images": 2_400},
         "standard": {**SMALL, "resolution": 256, "seen_images": 8_000, "average_half_life": 1_000},
-        "starter": {**SMALL, "seen_images": 7_000, "discriminator_width": 24},
+        "starter": {
+            **SMALL,
+            "seen_images": 14_000,
+            "discriminator_width": 24,
+            "rotation_degrees": 0.0,
+            "scale": 0.0,
+        },
         "paper": {
             "norm": "batch",
             "grain": False,
