@@ -77,7 +77,7 @@ class TestRows:
             bad=plugin(retina_nonsense=[]),
         )
         roles = [row.role for row in registry.rows]
-        order = ["label-generator", "image-translator", "segmenter", "evaluator", "reader", None]
+        order = ["label-generator", "image-translator", "segmenter", "evaluator", "reader", "filter", None]
         assert roles == sorted(roles, key=order.index)
         assert names(registry, "label-generator") == ["a", "b"]
 

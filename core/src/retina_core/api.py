@@ -2,9 +2,9 @@
 
 import pluggy
 
-from retina_core.specs import API_VERSION, CommandSpec, ReaderSpec, Role, StageSpec
+from retina_core.specs import API_VERSION, CommandSpec, FilterSpec, ReaderSpec, Role, StageSpec
 
 hookimpl = pluggy.HookimplMarker("retina")
 """Marks a function of ``plugin.py`` as the implementation of the hook of its name."""
 
-__all__ = ["API_VERSION", "CommandSpec", "ReaderSpec", "Role", "StageSpec", "hookimpl"]
+__all__ = ["API_VERSION", "CommandSpec", "FilterSpec", "ReaderSpec", "Role", "StageSpec", "hookimpl"]

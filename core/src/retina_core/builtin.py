@@ -1,8 +1,8 @@
-"""The core's own plugin: readers of public data sets and an evaluator, through the same hooks as anybody's."""
+"""The core's own plugin: readers of public data sets, an evaluator and a filter, through the same hooks as anybody's."""
 
 from collections.abc import Sequence
 
-from retina_core.api import ReaderSpec, StageSpec, hookimpl
+from retina_core.api import FilterSpec, ReaderSpec, StageSpec, hookimpl
 
 
 @hookimpl
@@ -44,5 +44,17 @@ def retina_evaluators() -> Sequence[StageSpec]:
             config="retina_core.evaluation.likeness_config:LikenessConfig",
             summary="Are pairs like real ones, and not copies? Grey intensities (KL) and nearest training maps",
             paper="Guibas et al. 2017, arXiv 1709.01872",
+        )
+    ]
+
+
+@hookimpl
+def retina_filters() -> Sequence[FilterSpec]:
+    """Offer the filter that knows what every eye has."""
+    return [
+        FilterSpec(
+            "anatomy",
+            "retina_core.anatomy_filter:accept",
+            "one optic disc, one fovea, vessels that reach the disc: where these channels are there",
         )
     ]

@@ -6,104 +6,26 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
-from retina_core.channels import TREES
-from retina_core.errors import ChannelError, InvalidValueError
-from retina_core.fast_mode import Mode, choose_mode, fast, make_ready
+from retina_core.errors import InvalidValueError
+from retina_core.fast_mode import choose_mode, make_ready
 from retina_core.formats.lock import sole_use
 from retina_core.formats.sample_set import SampleSetWriter, SyntheticSample
 from retina_core.formats.stage_card import StageCard, read_card, read_seen
 from retina_core.formats.stage_folder import load_stage
 from retina_core.interruption import stop_requests
-from retina_core.maps import JOIN_SHARE, PEEL_PX, WEAK, Cut, finish
-from retina_core.randomness import sample_rng
+from retina_core.painter import CHUNK, Painter
 from retina_core.registry import Registry
 from retina_core.roles import ImageTranslator, LabelGenerator
-from retina_core.style_photo import StylePhoto, read_style
+from retina_core.screening import Screen
+from retina_core.style_photo import read_style
 from retina_core.synthetic_card import synthetic_card
 from retina_core.training.options import FitOptions, Progress
-
-CHUNK = 8
-"""Samples drawn together. Always as many: a network's last bits depend on the size of its batch, not on its
-neighbours, so that a sample is the same whichever machine draws it, and beside whichever others."""
-
-
-@dataclass(frozen=True)
-class Painter:
-    """A label generator and a translator that fit together."""
-
-    generator: LabelGenerator
-    translator: ImageTranslator
-    seed: int
-    mode: Mode = "fp32"
-    """How the translator works. Maps are always drawn in float32: they cost little, and a pixel is set or not."""
-    style: StylePhoto | None = None
-    """Whose manner every photograph is painted in; without, the translator chooses one for each."""
-
-    def __post_init__(self) -> None:
-        missing = set(self.translator.channels) - set(self.generator.channels)
-        if missing:
-            raise ChannelError(
-                self.translator.name,
-                missing,
-                f"the label generator {self.generator.name}",
-                self.generator.channels,
-            )
-
-    def paint(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Photographs (b c h w), labels (b k h w) in {0, 1} and fov (b 1 h w) of some samples of the run."""
-        padded = [*indices, *range(indices[-1] + 1, indices[-1] + 1 + CHUNK - len(indices))]
-        fov = torch.stack([self._fov(index) for index in padded])  # b 1 h w
-        generator = self.generator.at(self.translator.resolution)
-        soft = generator.sample(self._rngs("labels", padded))  # b k h' w'
-        labels = self._finish(soft, fov)  # b k h w
-        wanted = [self.generator.channels.index(channel) for channel in self.translator.channels]
-        style = self.style.photo.expand(len(padded), -1, -1, -1) if self.style else None  # b c h w
-        with fast(self.translator, self.mode):
-            photos = self.translator.translate(
-                labels[:, wanted], fov, rngs=self._rngs("photo", padded), style=style
-            )
-        photos = photos.float().cpu()  # b c h w
-        count = len(indices)
-        return (photos * fov)[:count], labels[:count], fov[:count]
-
-    def _rngs(self, stream: str, indices: Sequence[int]) -> list[torch.Generator]:
-        return [sample_rng(self.seed, stream, index) for index in indices]
-
-    def _fov(self, index: int) -> Tensor:
-        """A field of view (1 h w) borrowed from a training sample: it tells of the camera, not of the patient."""
-        fovs = self.translator.priors.fovs
-        choice = int(torch.randint(len(fovs), (), generator=sample_rng(self.seed, "fov", index)))
-        size = (self.translator.resolution, self.translator.resolution)
-        return (F.interpolate(fovs[choice][None].float(), size, mode="area")[0] > 127).float()
-
-    def _finish(self, soft: Tensor, fov: Tensor) -> Tensor:
-        size = self.translator.resolution
-        if self.generator.sharp:
-            return finish(soft.cpu(), size, fov, [Cut(0.5)] * soft.shape[1])
-        peel_px = round(PEEL_PX * size / soft.shape[-1])
-        cuts = [self._cut(channel, size, peel_px) for channel in self.generator.channels]
-        return finish(soft.cpu(), size, fov, cuts)
-
-    def _cut(self, channel: str, size_px: int, peel_px: int) -> Cut:
-        """How a drawn map of this channel becomes labels: lines are thinned, and their pieces joined."""
-        priors, tree = self.generator.priors, channel in TREES
-        return Cut(
-            priors.thresholds.get(channel, 0.5),
-            weak=WEAK,
-            peel_px=peel_px if tree else 0,
-            join_px=JOIN_SHARE * size_px if tree else 0.0,
-            speck_px=round(priors.speck_shares.get(channel, 0.0) * size_px**2),
-        )
 
 
 def generate(
@@ -119,6 +41,8 @@ def generate(
     registry: Registry | None = None,
 ) -> Path:
     """Write ``count`` synthetic pairs; the same call goes on with a set that was begun.
+
+    Pairs that an installed filter refuses are drawn again, up to ``screening.ATTEMPTS`` times in all.
 
     Args:
         labels: a label generator's folder.
@@ -136,6 +60,7 @@ def generate(
     Raises:
         StageFolderError, ChannelError, SampleSetError: before any work.
         InvalidValueError, PathError: the translator takes no style, or the photograph cannot be read.
+        BrokenPluginError: a filter cannot be imported (before any work), or fails.
         StorageError: the disk is full, or ``out`` cannot be written.
         KeyboardInterrupt: Ctrl-C, or SIGTERM, once the pair at hand was written.
     """
@@ -145,13 +70,14 @@ def generate(
         raise InvalidValueError(
             "generate", "count" if count < 1 else "shard", (count, shard), "nothing to draw"
         )
+    screen = Screen.installed(registry)
     painter = _load_painter(folders, seed, count, None if style is None else Path(style), options, registry)
     manner = painter.style.fingerprint if painter.style else None
     cards = (read_card(folders[0]), read_card(folders[1]))
     with sole_use(out):
-        writer = SampleSetWriter(out, _request(cards, count, seed, shard, manner))
+        writer = SampleSetWriter(out, _request(cards, count, seed, shard, manner, screen))
         if not writer.complete:
-            _write_all(painter, cards, writer, range(count)[shard[0] :: shard[1]], options, registry)
+            _write_all(painter, screen, cards, writer, range(count)[shard[0] :: shard[1]], options, registry)
             seen = read_seen(folders[0]) | read_seen(folders[1]) | ({manner} if manner else set())
             writer.finish(sorted(seen), synthetic_card(cards, len(writer.rows), seed, manner))
     return out
@@ -176,6 +102,7 @@ def _load_painter(
 
 def _write_all(
     painter: Painter,
+    screen: Screen,
     cards: tuple[StageCard, StageCard],
     writer: SampleSetWriter,
     indices: Sequence[int],
@@ -185,7 +112,7 @@ def _write_all(
     begun, missing = time.monotonic(), [i for i in indices if i not in writer.rows]
     blank = set(painter.generator.channels) if len(missing) == len(indices) else set()
     with stop_requests() as stop:
-        for done, sample in enumerate(_samples(painter, cards, missing), start=1):
+        for done, sample in enumerate(_samples(painter, screen, cards, missing), start=1):
             row = writer.write(sample)
             blank -= {channel for channel, label in sample.labels.items() if label.any()}
             registry.announce("retina_sample_written", folder=writer.folder, row=row)
@@ -194,6 +121,7 @@ def _write_all(
             told = Progress("pairs", len(writer.rows), len(indices), "pairs", rate, left, {})
             options.listener.progress(told)
             stop.obey()
+    _say_refused(writer, options)
     for channel in sorted(blank):
         options.listener.say(
             f"pairs: {painter.generator.name} marked no pixel of {channel} in any map; train it longer"
@@ -201,7 +129,7 @@ def _write_all(
 
 
 def _samples(
-    painter: Painter, cards: tuple[StageCard, StageCard], indices: list[int]
+    painter: Painter, screen: Screen, cards: tuple[StageCard, StageCard], indices: list[int]
 ) -> Iterator[SyntheticSample]:
     common = {
         "style": painter.style.fingerprint if painter.style else None,
@@ -211,28 +139,45 @@ def _samples(
     }
     for start in range(0, len(indices), CHUNK):
         chunk = indices[start : start + CHUNK]
-        photos, labels, fov = painter.paint(chunk)
-        for place, index in enumerate(chunk):
-            facts = {"seed": painter.seed, "attempt": 0, "grade": None, **common}
-            maps = dict(zip(painter.generator.channels, _bytes(labels[place]), strict=True))
-            photo = np.ascontiguousarray(_bytes(photos[place]).transpose(1, 2, 0))
-            yield SyntheticSample(index, photo, maps, _bytes(fov[place])[0], facts)
+        for index, pair in zip(chunk, painter.accepted(chunk, screen), strict=True):
+            drawn = {"attempt": pair.attempt, "refused": list(pair.refused)}
+            facts = {"seed": painter.seed, **drawn, "grade": None, **common}
+            maps = dict(zip(painter.generator.channels, _bytes(pair.labels), strict=True))
+            yield SyntheticSample(index, pair.photo, maps, _bytes(pair.fov), facts)
+
+
+def _say_refused(writer: SampleSetWriter, options: FitOptions) -> None:
+    """How many pairs were drawn again, and for how many that did not help."""
+    rows = writer.rows.values()
+    again = [row for row in rows if row["attempt"]]
+    if again:
+        left = sum(len(row["refused"]) > row["attempt"] for row in again)
+        kept = f", and {left} kept though the last draw was refused too" if left else ""
+        options.listener.say(
+            f"pairs: {len(again)} of {len(rows)} were drawn again (see refused in metadata.jsonl){kept}"
+        )
 
 
 def _stage_facts(card: StageCard) -> dict[str, Any]:
     return {"name": card.name, "version": card.version, "weights": card.files.get("model.safetensors", "")}
 
 
-def _bytes(planes: Tensor) -> NDArray[np.uint8]:
-    """(n h w) in [0, 1] -> 0 to 255."""
-    return (planes * 255).round().clamp(0, 255).byte().numpy()
+def _bytes(planes: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Marked or not, as 255 or 0."""
+    return np.where(planes, np.uint8(255), np.uint8(0))
 
 
 def _request(
-    cards: tuple[StageCard, StageCard], count: int, seed: int, shard: tuple[int, int], manner: str | None
+    cards: tuple[StageCard, StageCard],
+    count: int,
+    seed: int,
+    shard: tuple[int, int],
+    manner: str | None,
+    screen: Screen,
 ) -> str:
     parts: list[object] = [[card.name, card.files] for card in cards]
     parts.append([count, seed, shard])
+    parts.append(["filters", sorted(screen.filters)])
     if manner is not None:
         parts.append(["style", manner])
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pluggy
 
-from retina_core.specs import CommandSpec, ReaderSpec, StageSpec
+from retina_core.specs import CommandSpec, FilterSpec, ReaderSpec, StageSpec
 
 hookspec = pluggy.HookspecMarker("retina")
 
@@ -47,6 +47,12 @@ def retina_datasets() -> Sequence[ReaderSpec]:
 
 
 @hookspec
+def retina_filters() -> Sequence[FilterSpec]:
+    """Offer reasons to draw a synthetic pair again."""
+    return ()
+
+
+@hookspec
 def retina_commands() -> Sequence[CommandSpec]:
     """Offer further commands of ``retina``."""
     return ()
@@ -78,6 +84,7 @@ OFFER_HOOKS: dict[str, str] = {
     "retina_segmenters": "segmenter",
     "retina_evaluators": "evaluator",
     "retina_datasets": "reader",
+    "retina_filters": "filter",
     "retina_commands": "command",
 }
 """Offering hook -> what its specs are."""

@@ -116,14 +116,14 @@ def join(marked: NDArray[np.bool_], doubt: NDArray[np.floating], longest_px: flo
     areas[0] = 0
     if np.count_nonzero(areas) < 2:
         return marked
-    ways = MCP_Geometric(np.where(marked, 1e-6, 1 + doubt))  # type: ignore[no-untyped-call]
-    lengths, _ = ways.find_costs(np.argwhere(pieces == areas.argmax()))  # type: ignore[no-untyped-call]
+    ways = MCP_Geometric(np.where(marked, 1e-6, 1 + doubt))
+    lengths, _ = ways.find_costs(np.argwhere(pieces == areas.argmax()))
     joined = marked.copy()
     for piece in set(np.flatnonzero(areas)) - {areas.argmax()}:
         ends = np.argwhere(pieces == piece)
         nearest = ends[lengths[tuple(ends.T)].argmin()]
         if lengths[tuple(nearest)] <= longest_px:
-            joined[tuple(np.transpose(ways.traceback(nearest)))] = True  # type: ignore[no-untyped-call]
+            joined[tuple(np.transpose(ways.traceback(nearest)))] = True
     return joined
 
 

@@ -18,9 +18,18 @@ import pluggy
 from retina_core.discovery import Announcement
 from retina_core.errors import nearest
 from retina_core.hookspecs import OFFER_HOOKS
-from retina_core.specs import API_VERSION, RESERVED_NAMES, ROLES, CommandSpec, ReaderSpec, Role, StageSpec
+from retina_core.specs import (
+    API_VERSION,
+    RESERVED_NAMES,
+    ROLES,
+    CommandSpec,
+    FilterSpec,
+    ReaderSpec,
+    Role,
+    StageSpec,
+)
 
-Spec = StageSpec | ReaderSpec | CommandSpec
+Spec = StageSpec | ReaderSpec | FilterSpec | CommandSpec
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """A name is written in commands, folder names and TOML keys, and with a colon after its role."""
@@ -33,7 +42,7 @@ class Offer:
 
     spec: Spec
     kind: str
-    """A role, ``"reader"`` or ``"command"``."""
+    """A role, ``"reader"``, ``"filter"`` or ``"command"``."""
     plugin: Announcement
     derived: bool = False
     """Offered by the core on the plugin's behalf: the evaluator that every segmenter is."""
@@ -158,7 +167,7 @@ def _offers(module: object, announcement: Announcement, manager: pluggy.PluginMa
 
 def _specs(hook: str, kind: str, function: Callable[[], object]) -> list[Spec]:
     """What one hook returns, as a list of specs that can be used."""
-    wanted = {"reader": ReaderSpec, "command": CommandSpec}.get(kind, StageSpec)
+    wanted = {"reader": ReaderSpec, "filter": FilterSpec, "command": CommandSpec}.get(kind, StageSpec)
     with _contained(f"{hook} failed"):
         answer = function()
         # A spec is a tuple itself: one alone would be taken for a sequence of its own fields.

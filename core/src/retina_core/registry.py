@@ -26,12 +26,12 @@ from retina_core.offers import (
     read_plugin,
     without_duplicates,
 )
-from retina_core.specs import ROLES, CommandSpec, ReaderSpec, Role, StageSpec
+from retina_core.specs import ROLES, CommandSpec, FilterSpec, ReaderSpec, Role, StageSpec
 
 if TYPE_CHECKING:
     from retina_core.config import StageConfig
 
-LISTED_KINDS = (*ROLES, "reader")
+LISTED_KINDS = (*ROLES, "reader", "filter")
 """Kinds of rows, in the order in which they are listed."""
 
 
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     """One line of ``retina list``."""
 
     role: str | None
-    """A role, ``"reader"``, or None for a broken plugin."""
+    """A role, ``"reader"``, ``"filter"``, or None for a broken plugin."""
     name: str
     plugin: str
     """The entry point that offers it."""
@@ -108,7 +108,7 @@ class Registry:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """Stages and readers by role and name, then broken plugins by name."""
+        """Stages, readers and filters by role and name, then broken plugins by name."""
         offers = [offer for offer in self._offers.values() if offer.kind in LISTED_KINDS]
         offers.sort(key=lambda offer: (LISTED_KINDS.index(offer.kind), offer.spec.name))
         broken = sorted(plugin for plugin in map(_broken_row, self.plugins) if plugin)
@@ -144,7 +144,7 @@ class Registry:
         return self._in_role(name, prefix)
 
     def names(self, kind: str) -> list[str]:
-        """What can be had in a role, or as ``"reader"`` or ``"command"``, sorted."""
+        """What can be had in a role, or as ``"reader"``, ``"filter"`` or ``"command"``, sorted."""
         return sorted(name for offered, name in self._offers if offered == kind)
 
     def _in_role(self, name: str, role: Role) -> StageSpec:
@@ -229,6 +229,21 @@ class Registry:
             BrokenPluginError
         """
         return self._class(spec, spec.target)
+
+    def filters(self) -> tuple[FilterSpec, ...]:
+        """Every filter of what is generated, by name."""
+        return tuple(cast(FilterSpec, self._offers["filter", name].spec) for name in self.names("filter"))
+
+    def filter_function(self, spec: FilterSpec) -> object:
+        """The function itself.
+
+        Raises:
+            BrokenPluginError
+        """
+        found = self._imported(spec, spec.target)
+        if not callable(found):
+            raise BrokenPluginError(self._plugin_name(spec), f"{spec.target} is not a function")
+        return found
 
     def commands(self) -> tuple[CommandSpec, ...]:
         """Every further command, by name."""

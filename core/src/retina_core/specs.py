@@ -42,6 +42,19 @@ class ReaderSpec(NamedTuple):
     api: str = ""
 
 
+class FilterSpec(NamedTuple):
+    """What generation draws again; ``target`` is a ``"module:function"``.
+
+    ``accept(labels, photo)`` is shown each pair: label maps by channel, bool (h w), and the photograph, uint8 (h w c).
+    It answers with the reason for which the pair is drawn again, or None.
+    """
+
+    name: str
+    target: str
+    summary: str
+    api: str = ""
+
+
 class CommandSpec(NamedTuple):
     """One further command of ``retina``; ``target`` is a ``"module:command"`` of a ``click.Command``."""
 

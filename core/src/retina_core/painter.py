@@ -1,0 +1,128 @@
+"""One label generator and one translator that fit together: pairs by their number in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from retina_core.channels import TREES
+from retina_core.errors import ChannelError
+from retina_core.fast_mode import Mode, fast
+from retina_core.maps import JOIN_SHARE, PEEL_PX, WEAK, Cut, finish
+from retina_core.randomness import sample_rng
+from retina_core.roles import ImageTranslator, LabelGenerator
+from retina_core.screening import ATTEMPTS, Screen
+from retina_core.style_photo import StylePhoto
+
+CHUNK = 8
+"""Samples drawn together. Always as many: a network's last bits depend on the size of its batch, not on its
+neighbours, so that a sample is the same whichever machine draws it, and beside whichever others."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One photograph and its label maps."""
+
+    photo: NDArray[np.uint8]
+    """(h w c)"""
+    labels: NDArray[np.bool_]
+    """(k h w), channels as the label generator has them."""
+    fov: NDArray[np.bool_]
+    """(h w)"""
+    attempt: int = 0
+    """How many pairs were drawn in its place before it."""
+    refused: Sequence[str] = ()
+    """Why those were not taken; one more where this one was, because it is the last."""
+
+
+@dataclass(frozen=True)
+class Painter:
+    """A label generator and a translator that fit together."""
+
+    generator: LabelGenerator
+    translator: ImageTranslator
+    seed: int
+    mode: Mode = "fp32"
+    """How the translator works. Maps are always drawn in float32: they cost little, and a pixel is set or not."""
+    style: StylePhoto | None = None
+    """Whose manner every photograph is painted in; without, the translator chooses one for each."""
+
+    def __post_init__(self) -> None:
+        missing = set(self.translator.channels) - set(self.generator.channels)
+        if missing:
+            raise ChannelError(
+                self.translator.name,
+                missing,
+                f"the label generator {self.generator.name}",
+                self.generator.channels,
+            )
+
+    def accepted(self, indices: Sequence[int], screen: Screen) -> list[Pair]:
+        """The pairs of up to ``CHUNK`` numbers, each drawn until no filter refuses it, ``ATTEMPTS`` times at most."""
+        kept: dict[int, Pair] = {}
+        refused: dict[int, list[str]] = {index: [] for index in indices}
+        for attempt in range(ATTEMPTS):
+            waiting = [index for index in indices if index not in kept]
+            for index, pair in zip(waiting, self.paint(waiting, attempt), strict=True):
+                maps = dict(zip(self.generator.channels, pair.labels, strict=True))
+                reason = screen.reason(maps, pair.photo)
+                if reason is not None:
+                    refused[index].append(reason)
+                if reason is None or attempt == ATTEMPTS - 1:
+                    kept[index] = replace(pair, attempt=attempt, refused=tuple(refused[index]))
+        return [kept[index] for index in indices]
+
+    def paint(self, indices: Sequence[int], attempt: int = 0) -> Iterator[Pair]:
+        """Some pairs of the run, as they come."""
+        if not indices:
+            return
+        padded = [*indices, *range(indices[-1] + 1, indices[-1] + 1 + CHUNK - len(indices))]
+        fov = torch.stack([self._fov(index, attempt) for index in padded])  # b 1 h w
+        generator = self.generator.at(self.translator.resolution)
+        soft = generator.sample(self._rngs("labels", padded, attempt))  # b k h' w'
+        labels = self._finish(soft, fov)  # b k h w
+        wanted = [self.generator.channels.index(channel) for channel in self.translator.channels]
+        style = self.style.photo.expand(len(padded), -1, -1, -1) if self.style else None  # b c h w
+        with fast(self.translator, self.mode):
+            photos = self.translator.translate(
+                labels[:, wanted], fov, rngs=self._rngs("photo", padded, attempt), style=style
+            )
+        photos = photos.float().cpu() * fov  # b c h w
+        for i in range(len(indices)):
+            colours = (photos[i] * 255).round().clamp(0, 255).byte().numpy().transpose(1, 2, 0)  # h w c
+            yield Pair(np.ascontiguousarray(colours), labels[i].numpy() > 0, fov[i, 0].numpy() > 0)
+
+    def _rngs(self, stream: str, indices: Sequence[int], attempt: int) -> list[torch.Generator]:
+        return [sample_rng(self.seed, stream, index, attempt) for index in indices]
+
+    def _fov(self, index: int, attempt: int) -> Tensor:
+        """A field of view (1 h w) borrowed from a training sample: it tells of the camera, not of the patient."""
+        fovs = self.translator.priors.fovs
+        choice = int(torch.randint(len(fovs), (), generator=sample_rng(self.seed, "fov", index, attempt)))
+        size = (self.translator.resolution, self.translator.resolution)
+        return (F.interpolate(fovs[choice][None].float(), size, mode="area")[0] > 127).float()
+
+    def _finish(self, soft: Tensor, fov: Tensor) -> Tensor:
+        size = self.translator.resolution
+        if self.generator.sharp:
+            return finish(soft.cpu(), size, fov, [Cut(0.5)] * soft.shape[1])
+        peel_px = round(PEEL_PX * size / soft.shape[-1])
+        cuts = [self._cut(channel, size, peel_px) for channel in self.generator.channels]
+        return finish(soft.cpu(), size, fov, cuts)
+
+    def _cut(self, channel: str, size_px: int, peel_px: int) -> Cut:
+        """How a drawn map of this channel becomes labels: lines are thinned, and their pieces joined."""
+        priors, tree = self.generator.priors, channel in TREES
+        return Cut(
+            priors.thresholds.get(channel, 0.5),
+            weak=WEAK,
+            peel_px=peel_px if tree else 0,
+            join_px=JOIN_SHARE * size_px if tree else 0.0,
+            speck_px=round(priors.speck_shares.get(channel, 0.0) * size_px**2),
+        )
