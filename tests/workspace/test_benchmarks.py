@@ -228,3 +228,15 @@ def test_fast_mode_difference_is_of_a_trained_spade(
     assert found["photographs"] == 1
     assert 0 < found["mean_of_255"] <= found["largest_mean_of_255"]
     assert found["reached"] == (found["mean_of_255"] < 1)
+
+
+def test_variety_is_told_inside_the_field_of_view_alone(room: Callable[[str], ModuleType]) -> None:
+    variety = room("variety")
+    fov = torch.zeros(1, 1, 4, 4)
+    fov[..., :2] = 1
+    paintings = torch.stack([torch.full((3, 4, 4), level) for level in (10.0, 20.0, 40.0)])[None]  # b s c h w
+    paintings[..., 2:] = torch.rand(1, 3, 3, 4, 2, generator=torch.Generator().manual_seed(0))
+    assert variety.difference(paintings, fov) == pytest.approx((10 + 30 + 20) / 3)
+    assert torch.equal(
+        variety.mean_colour(paintings, fov[:, None])[0, :, 0], torch.tensor([10.0, 20.0, 40.0])
+    )
