@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -114,6 +115,7 @@ def starts(out: Path, registry: Registry, **changes: Any) -> dict[str, tuple[str
 
 READY = {prefix: (f"ready_made/{prefix}", False) for prefix in BOTH}
 FRESH = dict.fromkeys(BOTH, (None, True))
+LEARNS_ON = {prefix: (folder, True) for prefix, (folder, _) in READY.items()}
 
 
 class TestWhereAStageBegins:
@@ -130,11 +132,8 @@ class TestWhereAStageBegins:
             ({"settings": {"labels": NARROW}}, {**READY, "labels": (None, True)}),
             ({"settings": {"translator": NARROW}}, {**READY, "translator": (None, True)}),
             ({"settings": {"data": {**EYES, "channels": "vessel,fovea"}}}, FRESH),
-            ({"init": "starter"}, {prefix: (folder, True) for prefix, (folder, _) in READY.items()}),
-            (
-                {"init": "starter", "preset": "quick", "settings": {"labels": {"seen_images": 8}}},
-                {prefix: (folder, True) for prefix, (folder, _) in READY.items()},
-            ),
+            ({"init": "starter"}, LEARNS_ON),
+            ({"init": "starter", "preset": "quick", "settings": {"labels": {"seen_images": 8}}}, LEARNS_ON),
         ],
     )
     def test_on_phantoms(self, changes: dict[str, Any], expected: Any, ready: Path, tmp_path: Path) -> None:
@@ -150,13 +149,33 @@ class TestWhereAStageBegins:
         plan = RunPlan.of(request(tmp_path, **vessels), registry_of("translator"), CPU)
         assert plan.told()[0] == "pix2pix: its starter is for vessel, optic_disc, and so not taken here"
 
-    def test_with_data_it_begins_from_nothing(self, ready: Path, tmp_path: Path, chain: Any) -> None:
+    @pytest.mark.parametrize(
+        ("changes", "expected"),
+        [
+            ({}, LEARNS_ON),
+            ({"preset": "quick"}, LEARNS_ON),
+            ({"settings": {"labels": {"seen_images": 8}}}, LEARNS_ON),
+            ({"settings": {"labels": {"width": 4}}}, {**LEARNS_ON, "labels": (None, True)}),
+            ({"preset": "paper"}, FRESH),
+            ({"init": "none"}, FRESH),
+        ],
+    )
+    def test_with_data_it_learns_on_from_starters(
+        self, changes: dict[str, Any], expected: Any, ready: Path, tmp_path: Path, chain: Any
+    ) -> None:
+        data = shutil.copytree(chain.data, tmp_path / "eyes")
+        (data / "labels/cell").rename(data / "labels/vessel")
+        settings = {"data": {}, **changes.pop("settings", {})}
+        asked = {"data": str(data), "settings": settings, **changes}
+        assert starts(tmp_path, registry_of(*BOTH), **asked) == expected
+
+    def test_with_data_of_other_channels_it_begins_from_nothing(
+        self, ready: Path, tmp_path: Path, chain: Any
+    ) -> None:
         asked = {"data": str(chain.data), "settings": {"data": {}}}
         assert starts(tmp_path, registry_of(*BOTH), **asked) == FRESH
-        assert (
-            RunPlan.of(request(tmp_path, **asked), registry_of(*BOTH), CPU).request.chosen_preset
-            == "standard"
-        )
+        plan = RunPlan.of(request(tmp_path, **asked), registry_of(*BOTH), CPU)
+        assert plan.request.chosen_preset == "standard"
 
     def test_asking_for_one_that_is_not_shipped_names_the_stage(self, ready: Path, tmp_path: Path) -> None:
         with pytest.raises(

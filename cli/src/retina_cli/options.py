@@ -54,8 +54,9 @@ pipeline_init = click.option(
     "--init",
     metavar="starter|none|DIR",
     help="Begin training with the starters that the plugins ship, from nothing, or with labels/ and translator/ of a "
-    "run. Not given: for phantoms, a starter is used as it is where neither --preset nor a setting of its stage is "
-    "given; everything else begins from nothing.",
+    "run. Not given: with --data, each stage that ships a starter begins with it, but in --preset paper; for "
+    "phantoms, a starter is used as it is where neither --preset nor a setting of its stage is given, and everything "
+    "else begins from nothing.",
 )
 settings = click.option(
     "--set",

@@ -51,8 +51,8 @@ class PipelineRequest:
     init: str | None = None
     """``none``, ``starter``, a folder that holds ``labels/`` and ``translator/``.
 
-    None: for phantoms, a stage of which neither preset nor setting is given is its starter, as it is; any other begins
-    from nothing.
+    None: for phantoms, a stage of which neither preset nor setting is given is its starter, as it is, and any other
+    begins from nothing; for other data, a stage that ships a starter learns on from it, but in ``paper``.
     """
     count: int | None = None
     seed: int = 0
@@ -184,7 +184,8 @@ class RunPlan:
         if not isinstance(self.configs[prefix], LearningConfig):
             return f"{spec.name} needs no training"
         task = "draw label maps" if prefix == "labels" else "paint photographs over label maps"
-        return f"{spec.name} learns to {task} from {len(train)} {self._eyes}"
+        origin = f", beginning with {origin_of(start.folder)}" if start.folder else ""
+        return f"{spec.name} learns to {task} from {len(train)} {self._eyes}{origin}"
 
     def told_of_evaluator(self, name: str) -> str:
         """How an evaluator comes by its scores."""
@@ -259,13 +260,17 @@ def _asked_folder(init: str, prefix: str, spec: StageSpec, registry: Registry) -
 def _own_starts(
     request: PipelineRequest, specs: Mapping[str, StageSpec], registry: Registry, channels: Sequence[str]
 ) -> dict[str, Start]:
-    """Where the stages begin when nothing is said of it: for phantoms, with starters as they are.
+    """Where the stages begin when nothing is said of it: with starters, for phantoms as they are, for eyes to learn on.
 
     Args:
-        channels: of the data. A starter that does not know them all, or paints what is not drawn, is left aside.
+        channels: of the data. A starter that is used as it is must know them all, and paint nothing that is not drawn;
+            one that learns on must know one of them.
     """
     starts = {"labels": Start(), "translator": Start()}
-    if not request.phantom or request.preset or request.init:
+    if not request.phantom:
+        found = {prefix: _beginning(request, prefix, specs[prefix], registry, channels) for prefix in starts}
+        return {prefix: Start(folder) for prefix, folder in found.items()}
+    if request.preset:
         return starts
     drawn = set(channels)
     for prefix in starts:
@@ -280,3 +285,14 @@ def _own_starts(
             said = f"{specs[prefix].name}: its starter is for {', '.join(known)}, and so not taken here"
             starts[prefix] = Start(told=said)
     return starts
+
+
+def _beginning(
+    request: PipelineRequest, prefix: str, spec: StageSpec, registry: Registry, channels: Sequence[str]
+) -> Path | None:
+    """The starter from which a stage learns on; None where it has none that fits, or the paper's training is asked for."""
+    starter = registry.starter(spec)
+    if starter is None or request.chosen_preset == "paper":
+        return None
+    shaping = set(registry.config_class(spec).architecture) & set(request.settings.get(prefix, ()))
+    return starter if not shaping and set(channels) & set(read_card(starter).channels) else None
