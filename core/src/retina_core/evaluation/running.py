@@ -51,7 +51,10 @@ def evaluate(
     registry, options, out = registry or Registry.discover(), options or FitOptions(), Path(out)
     spec = registry.stage(evaluator, "evaluator")
     pairs = _open_pairs(synthetic, registry) if synthetic is not None else None
-    settings = _at_working_resolution(registry.config_class(spec), pairs, settings or {}, preset, spec.name)
+    smallest = pairs or (real.train if real.train.phantom else None)
+    settings = _at_working_resolution(
+        registry.config_class(spec), smallest, settings or {}, preset, spec.name
+    )
     refuse_leak(pairs, real.test)
     context = EvaluationContext(
         out, registry, options, preset, settings, tuple(regimes), seeds or SEEDS.get(preset, 3)
@@ -81,17 +84,18 @@ def _open_pairs(synthetic: Path | str, registry: Registry) -> Dataset:
 
 def _at_working_resolution(
     config_class: type[StageConfig],
-    pairs: Dataset | None,
+    smallest: Dataset | None,
     settings: Mapping[str, Any],
     preset: str,
     name: str,
 ) -> dict[str, Any]:
-    """Settings with the size at which all regimes are compared: the pairs', where the segmenter would work larger.
+    """Settings with the size at which all regimes are compared: that of ``smallest``, where the segmenter works larger.
 
-    Enlarged pairs would be blurred beside real photographs, and the segmenter would learn the blur.
+    Those are the pairs: enlarged, they would be blurred beside real photographs, and the segmenter would learn the blur.
+    Without pairs it is phantoms, which are drawn no larger than they were asked for.
     """
     config = config_class.resolve(name, preset, settings)
-    if pairs is None or "resolution" in settings or not isinstance(config, LearningConfig):
+    if smallest is None or "resolution" in settings or not isinstance(config, LearningConfig):
         return dict(settings)
-    pair_px = max(pairs.samples[0].photo.size())
-    return {**settings, "resolution": pair_px} if pair_px < config.resolution else dict(settings)
+    own_px = max(smallest.samples[0].photo.size())
+    return {**settings, "resolution": own_px} if own_px < config.resolution else dict(settings)

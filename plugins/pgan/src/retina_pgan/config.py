@@ -135,26 +135,27 @@ class PGANConfig(AdaptiveConfig):
         "distance_px",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        # With data, quick and standard begin with the starter, whose width they then have.
         "quick": {
             "resolution": 128,
             "first_px": 32,
-            "growth_share": 0.7,
-            "seen_images": 8_000,
-            "average_half_life": 1_000,
+            "growth_share": 0.5,
+            "seen_images": 4_000,
+            "average_half_life": 600,
+            "rate_decay": 0.5,
             "width": 8,
             "max_width": 64,
             "ada": "adaptive",
         },
-        "standard": {"ada": "adaptive"},
+        "standard": {"seen_images": 40_000, "rate_decay": 0.3, "ada": "adaptive"},
         "starter": {
             "resolution": 128,
             "first_px": 32,
             "growth_share": 0.75,
-            "seen_images": 75_000,
+            "seen_images": 78_000,
             "batch_size": 8,
-            "average_half_life": 2_500,
-            "rate_decay": 0.2,
-            "target": "blur",
+            "average_half_life": 1_500,
+            "rate_decay": 0.15,
         },
         "paper": {
             "resolution": 1024,
