@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retina_core import FitOptions, evaluate, generate, load_stage, open_dataset, run_pipeline
+from retina_core import DataConfig, FitOptions, evaluate, generate, load_stage, open_dataset, run_pipeline
 from retina_core.errors import (
     ChannelError,
     DatasetError,
@@ -254,3 +254,20 @@ def test_the_fast_mode_paints_nearly_what_float32_paints(chain: Any, tmp_path: P
     assert any(
         exact.fingerprint != fast.fingerprint for exact, fast in zip(made["fp32"], made["bf16"], strict=True)
     )
+
+
+def test_real_alone_on_phantoms_works_at_their_size_and_not_four_times_as_large(tmp_path: Path) -> None:
+    eyes = open_dataset("phantom", config=DataConfig(phantom_count=6, phantom_px=48, channels=("vessel",)))
+    tiny = {"width": 4, "depth": 2, "seen_images": 4}
+    evaluate(
+        "unet",
+        None,
+        eyes.split(),
+        tmp_path,
+        preset="quick",
+        settings=tiny,
+        regimes=("REAL",),
+        seeds=1,
+        options=CPU,
+    )
+    assert json.loads((tmp_path / "real-seed0/config.json").read_text())["resolution"] == 48

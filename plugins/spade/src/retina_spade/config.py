@@ -23,8 +23,14 @@ SMALL: Mapping[str, Any] = {
     "latent": 16,
     "style_width": 16,
     "style_px": 64,
+    "rotation_degrees": 0.0,
+    "scale": 0.0,
 }
-"""Three million weights in all: what two cores can train, and what ships as the starter."""
+"""Three million weights in all: what two cores can train, and what ships as the starter.
+
+Nothing is resampled: at 128 px turned photographs are blurred ones, and a segmenter that learns from blurred pairs misses
+thin vessels. 2,000 more images without it raised SYNTH on phantoms from .657 to .752.
+"""
 
 
 class SPADEConfig(PerceptualConfig):
@@ -122,13 +128,7 @@ class SPADEConfig(PerceptualConfig):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {**SMALL, "seen_images": 2_400},
         "standard": {**SMALL, "resolution": 256, "seen_images": 8_000, "average_half_life": 1_000},
-        "starter": {
-            **SMALL,
-            "seen_images": 14_000,
-            "discriminator_width": 24,
-            "rotation_degrees": 0.0,
-            "scale": 0.0,
-        },
+        "starter": {**SMALL, "seen_images": 14_000, "discriminator_width": 24},
         "paper": {
             "norm": "batch",
             "grain": False,
