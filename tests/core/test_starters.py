@@ -33,7 +33,7 @@ _spec.loader.exec_module(toy)
 
 ROW = Row("label-generator", "toy", "toy", "retina-toy", "0.1", "", "", "ok", "")
 SPEC = StageSpec(
-    "toy", "label-generator", "toy:ToyLabels", "toy:ToyConfig", "draws", starter="ready_made:starter"
+    "toy", "label-generator", "toy:ToyLabels", "toy:ToyConfig", "draws", starter="kept_ready:starter"
 )
 PHANTOMS = {"phantom": True, "data": ["phantom"], "request": "0" * 64, "samples": 48}
 
@@ -193,11 +193,11 @@ class TestFinding:
     def test_it_is_package_data_of_a_package_that_need_not_be_imported(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        (tmp_path / "ready_made/starter").mkdir(parents=True)
-        (tmp_path / "ready_made/__init__.py").write_text("raise RuntimeError('imported')")
+        (tmp_path / "kept_ready/starter").mkdir(parents=True)
+        (tmp_path / "kept_ready/__init__.py").write_text("raise RuntimeError('imported')")
         monkeypatch.syspath_prepend(tmp_path)
         registry = Registry.of(toy=offering(SPEC))
-        assert registry.starter(SPEC) == (tmp_path / "ready_made/starter").resolve()
+        assert registry.starter(SPEC) == (tmp_path / "kept_ready/starter").resolve()
 
     def test_a_stage_without_one_has_none(self) -> None:
         spec = SPEC._replace(starter="")
