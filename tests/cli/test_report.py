@@ -259,6 +259,31 @@ def test_a_label_generator_that_learns_nothing_is_said_to_draw_by_rules(tmp_path
     assert "pix2pix learnt from 20 real photographs" in said
 
 
+@pytest.mark.parametrize(
+    ("origins", "said"),
+    [
+        (("the starter of retina-dcgan 0.1.0",), ", beginning with starters, which saw phantoms; "),
+        (
+            ("the starter of retina-dcgan 0.1.0", "runs/old/translator"),
+            ", beginning with what was learnt before; ",
+        ),
+        ((), " real photographs of "),
+    ],
+)
+def test_what_a_training_began_with_is_said_and_no_folder(tmp_path, origins, said):
+    folder = make_run(tmp_path / "run")
+    state = json.loads((folder / "run.json").read_text())
+    names = ("labels", "translator")
+    state["starts"] = {name: {"from": None, "trained": True, "files": {}} for name in names}
+    for name, origin in zip(names, origins, strict=False):
+        state["starts"][name]["from"] = origin
+    (folder / "run.json").write_text(json.dumps(state))
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert said in page
+    assert ("beginning with" in page) == bool(origins)
+    assert "runs/old" not in page
+
+
 def test_phantoms_are_called_phantoms(tmp_path):
     page = write_report(make_run(tmp_path / "run", phantom=True)).read_text(encoding="utf-8")
     assert "Nearest training label map" in page

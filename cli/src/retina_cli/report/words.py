@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from retina_cli.report.run_folder import RunContents, entries, section
@@ -121,11 +121,22 @@ def _lessons(contents: RunContents) -> str:
     phantom = bool(facts.get("phantom"))
     source = "phantom eye" if phantom else "real photograph"
     of = "" if phantom else f" of {facts.get('name', 'the data')}"
-    said = f"learnt from {counted(len(entries(facts, 'train')), source)}{of}"
+    begun = _begun(
+        {str(section(starts, key).get("from") or "") for key in learners if key not in ready} - {""}
+    )
+    said = f"learnt from {counted(len(entries(facts, 'train')), source)}{of}{begun}"
     if not ready:
         return f"{'Both' if len(learners) > 1 else others[0]} {said}"
     names = listed(request.get(key, key) for key in ready)
     return f"{listed(others)} {said}; {names} came trained, as the starter of its plugin, which saw other phantoms"
+
+
+def _begun(origins: Set[str]) -> str:
+    """What was learnt before: nothing, or with what a training began."""
+    if not origins:
+        return ""
+    starters = all(origin.startswith("the starter of ") for origin in origins)
+    return f", beginning with {'starters, which saw phantoms' if starters else 'what was learnt before'}"
 
 
 def few_eyes(contents: RunContents) -> str:
