@@ -147,7 +147,13 @@ class PGANConfig(AdaptiveConfig):
             "max_width": 64,
             "ada": "adaptive",
         },
-        "standard": {"seen_images": 40_000, "rate_decay": 0.3, "ada": "adaptive"},
+        "standard": {
+            "seen_images": 9_000,
+            "batch_size": 8,
+            "average_half_life": 1_200,
+            "rate_decay": 0.4,
+            "ada": "adaptive",
+        },
         "starter": {
             "resolution": 128,
             "first_px": 32,

@@ -127,7 +127,7 @@ class SPADEConfig(PerceptualConfig):
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {**SMALL, "seen_images": 2_400},
-        "standard": {**SMALL, "resolution": 256, "seen_images": 8_000, "average_half_life": 1_000},
+        "standard": {**SMALL, "resolution": 256, "seen_images": 3_600, "average_half_life": 600},
         "starter": {**SMALL, "seen_images": 14_000, "discriminator_width": 24},
         "paper": {
             "norm": "batch",
