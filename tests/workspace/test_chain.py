@@ -20,6 +20,7 @@ from retina_core.errors import (
     SampleSetError,
     StageFolderError,
 )
+from retina_unet.config import UNetConfig
 
 CPU = FitOptions(device="cpu")
 
@@ -74,6 +75,19 @@ def test_real_and_synth_are_both_scored_on_real_photographs(chain: Any) -> None:
             assert found[name, regime]["channel"] == "cell"
             assert 0 <= found[name, regime]["value"] <= 1
     assert any((row["reference"] or "").startswith("ceiling") for row in rows)
+
+
+def test_a_segmenter_judges_pairs_with_settings_for_that_and_otherwise_as_was_asked(chain: Any) -> None:
+    planned = json.loads((chain.run / "run.json").read_text())["configs"]["unet"]
+    trained = json.loads((chain.run / "evaluation/unet/synth-seed0/config.json").read_text())["config"]
+    for config in (planned, trained):
+        assert config["learning_rate"] == UNetConfig.judging["quick"]["learning_rate"]
+        assert config["learning_rate"] != UNetConfig.resolve("unet", "quick").learning_rate
+        assert (
+            config["patch_px"]
+            == chain.request.settings["unet"]["patch_px"]
+            != UNetConfig.judging["quick"]["patch_px"]
+        )
 
 
 def test_the_same_command_continues_and_redoes_nothing(chain: Any) -> None:
@@ -270,4 +284,6 @@ def test_real_alone_on_phantoms_works_at_their_size_and_not_four_times_as_large(
         seeds=1,
         options=CPU,
     )
-    assert json.loads((tmp_path / "real-seed0/config.json").read_text())["resolution"] == 48
+    card = json.loads((tmp_path / "real-seed0/config.json").read_text())
+    assert card["resolution"] == 48
+    assert card["config"]["learning_rate"] == UNetConfig.resolve("unet", "quick").learning_rate

@@ -79,6 +79,11 @@ class StageConfig(BaseModel):
 
     A stage that ships a starter has one more, ``starter``: what its starter was trained with.
     """
+    judging: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Preset -> the settings in which it is another where a segmenter judges synthetic pairs.
+
+    It is then trained anew for each regime and seed, six times in ``standard``, and at the pairs' size.
+    """
     architecture: ClassVar[tuple[str, ...]] = ()
     """Settings that shape the weights: a training that begins with another stage's weights takes them from there."""
 
@@ -114,16 +119,21 @@ class StageConfig(BaseModel):
 
     @classmethod
     def describe(cls) -> Iterator[SettingRow]:
-        """Each setting with type, default, presets' values, meaning, unit and source."""
+        """Each setting with type, default, presets' values, meaning, unit and source.
+
+        Where a preset is another for judging pairs, the meaning ends with its values there.
+        """
         for name, field in cls.model_fields.items():
             extra = cast(dict[str, str], field.json_schema_extra or {})
             in_presets = {preset: values[name] for preset, values in cls.presets.items() if name in values}
+            judging = [f"{preset} {values[name]}" for preset, values in cls.judging.items() if name in values]
+            told = f"; judging pairs: {', '.join(judging)}" if judging else ""
             yield SettingRow(
                 name,
                 _type_name(field),
                 field.get_default(call_default_factory=True),
                 in_presets,
-                field.description or "",
+                f"{field.description or ''}{told}",
                 extra.get("unit", ""),
                 extra.get("source", ""),
             )

@@ -219,8 +219,10 @@ def _configs(
         if start.folder and not start.trained:
             configs[prefix] = kind.restore(spec.name, read_card(start.folder).config)
         else:
-            settings = request.settings.get(prefix)
-            configs[prefix] = adopted_config(kind, spec.name, request.chosen_preset, settings, start.folder)
+            settings, preset = request.settings.get(prefix, {}), request.chosen_preset
+            if prefix in request.evaluators:
+                settings = {**kind.judging.get(preset, {}), **settings}
+            configs[prefix] = adopted_config(kind, spec.name, preset, settings, start.folder)
     return configs
 
 

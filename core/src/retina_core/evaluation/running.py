@@ -42,6 +42,7 @@ def evaluate(
         evaluator: its name; every segmenter is one.
         synthetic: the set's folder; None: only REAL can be scored.
         real: the split that the stages were trained on; its test part must be unseen.
+        preset: the run's; a segmenter's may be another where there are pairs (``StageConfig.judging``).
         seeds: trainings of each regime; one in ``quick``, else three.
 
     Raises:
@@ -51,6 +52,8 @@ def evaluate(
     registry, options, out = registry or Registry.discover(), options or FitOptions(), Path(out)
     spec = registry.stage(evaluator, "evaluator")
     pairs = _open_pairs(synthetic, registry) if synthetic is not None else None
+    if pairs:
+        settings = {**registry.config_class(spec).judging.get(preset, {}), **(settings or {})}
     smallest = pairs or (real.train if real.train.phantom else None)
     settings = _at_working_resolution(
         registry.config_class(spec), smallest, settings or {}, preset, spec.name

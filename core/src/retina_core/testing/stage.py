@@ -85,6 +85,8 @@ class StageContract:
     def test_every_preset_is_valid(self, preset: str, registry: Registry, spec: StageSpec) -> None:
         config = registry.config_class(spec).resolve(self.stage, preset)
         assert config.model_dump().items() >= dict(config.presets[preset]).items()
+        judging = registry.config_class(spec).resolve(self.stage, preset, config.judging.get(preset))
+        assert judging.model_dump().items() >= dict(config.judging.get(preset, {})).items()
 
     def test_every_setting_has_a_meaning(self, registry: Registry, spec: StageSpec) -> None:
         assert [row.name for row in registry.config_class(spec).describe() if not row.meaning] == []

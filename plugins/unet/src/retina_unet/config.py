@@ -16,9 +16,9 @@ SHORT: Mapping[str, Any] = {
     "elastic": 0.0,
     "colour": 0.1,
 }
-"""A training of minutes: single photographs that nothing resamples.
+"""A training of minutes: one photograph or patch to a step, and nothing resampled.
 
-CHASE_DB1 at 128 px gave a Dice of .712 so, .665 with two to a step, turned, scaled and bent.
+CHASE_DB1 at 128 px gave a Dice of .712 so, .665 with two to a step, turned, scaled, bent, and 16 features at full size.
 """
 
 
@@ -56,9 +56,14 @@ class UNetConfig(LearningConfig):
     test_turns: bool = setting(True, "average the eight flips and turns when segmenting")
 
     architecture: ClassVar[tuple[str, ...]] = ("width", "depth")
+    # Phantoms of 128 px: whole pictures REAL .812, patches of 96 px .829 with 63 % of the work, of 64 px .802.
+    judging: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {"patch_px": 96, "learning_rate": 3e-3},
+        "standard": {**SHORT, "patch_px": 128, "seen_images": 3_000},
+    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {**SHORT, "resolution": 512, "learning_rate": 3e-3, "patch_px": 96, "seen_images": 1_200},
-        "standard": {**SHORT, "resolution": 512, "patch_px": 128, "seen_images": 3_000},
+        "quick": {**SHORT, "resolution": 512, "seen_images": 1_200},
+        "standard": {},
         "paper": {
             "width": 64,
             "resolution": 512,
