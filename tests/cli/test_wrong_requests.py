@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
+
+from retina_cli.main import main
 
 
 @pytest.fixture
@@ -48,6 +51,29 @@ def refused(arguments: list[str], folder: Path) -> str:
     assert done.stdout == ""
     assert not out.exists(), list(out.rglob("*"))
     return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("pipeline", "retina train"),
+        ("generate", "--shard I/N"),
+        ("evaluate", "without"),
+        ("report", "without"),
+    ],
+)
+def test_what_one_process_does_alone_refuses_torchrun_and_only_its_first_process_says_so(
+    command: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, said in (("0", f"Error: {command}: runs in one process, and torchrun started 2; "), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        done = CliRunner().invoke(main, [command, "--out", str(tmp_path / "out")])
+        assert done.exit_code == 2
+        assert done.stderr.startswith(said)
+        assert (advice in done.stderr) == (rank == "0")
+    assert CliRunner().invoke(main, ["--help"]).exit_code == 0
+    assert not (tmp_path / "out").exists()
 
 
 def pipeline(data: Path | str, *more: str, labels: str = "dcgan", translator: str = "pix2pix") -> list[str]:

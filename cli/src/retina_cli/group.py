@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 import click
 
 from retina_cli.session import Session
-from retina_core.errors import BrokenPluginError, RetinaError, nearest
+from retina_core.errors import BrokenPluginError, RequestError, RetinaError, nearest
 from retina_core.interruption import Terminated, termination_raises
 from retina_core.specs import CommandSpec
 
@@ -25,6 +25,8 @@ class Entry(NamedTuple):
 
     target: str
     summary: str
+    instead: str = ""
+    """For a command that one process carries out alone: what to do where ``torchrun`` started several."""
 
 
 class RetinaGroup(click.Group):
@@ -59,6 +61,8 @@ class RetinaGroup(click.Group):
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             ctx.fail(f"no command is called {name!r}{nearest(name, self.list_commands(ctx))}")
+        if (entry := self.table.get(name)) and entry.instead:
+            _refuse_company(name, entry.instead)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -98,6 +102,18 @@ class RetinaGroup(click.Group):
 
     def _plugin_commands(self, ctx: click.Context) -> Sequence[CommandSpec]:
         return _session(ctx).registry.commands() if self.with_plugins else ()
+
+
+def _refuse_company(name: str, instead: str) -> None:
+    """Refuse a command that several processes would each carry out, in each other's way.
+
+    Raises:
+        RequestError: ``torchrun`` started this process beside others.
+    """
+    if (world := os.environ.get("WORLD_SIZE", "1")) != "1":
+        if os.environ.get("RANK", "0") != "0":
+            sys.exit(RequestError.exit_status)  # the first process says it for all
+        raise RequestError(f"{name}: runs in one process, and torchrun started {world}; {instead}")
 
 
 def _session(ctx: click.Context) -> Session:

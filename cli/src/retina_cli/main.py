@@ -8,6 +8,8 @@ from retina_cli.group import Entry, RetinaGroup
 from retina_cli.session import Session
 
 _ROOM = "retina_cli.commands"
+_ALONE = "start it without"
+_TRAIN = "train both stages with torchrun and retina train, then generate and evaluate without"
 
 COMMANDS = {
     "list": Entry(f"{_ROOM}.list:list_offers", "Stages, readers, and broken plugins with the reason."),
@@ -15,13 +17,17 @@ COMMANDS = {
     "doctor": Entry(f"{_ROOM}.doctor:doctor", "Versions, device, precision and plugins of this machine."),
     "data": Entry(f"{_ROOM}.data:data", "Look at a data set, or draw one of phantom eyes."),
     "train": Entry(f"{_ROOM}.train:train", "Train one stage on a data set."),
-    "generate": Entry(f"{_ROOM}.generate:generate", "Draw labelled photographs with two trained stages."),
-    "evaluate": Entry(
-        f"{_ROOM}.evaluate:evaluate", "Say what a synthetic set is worth, on real photographs."
+    "generate": Entry(
+        f"{_ROOM}.generate:generate",
+        "Draw labelled photographs with two trained stages.",
+        "start it without, once for each I of N with --shard I/N",
     ),
-    "report": Entry(f"{_ROOM}.report:report", "Write a run's report.html anew."),
+    "evaluate": Entry(
+        f"{_ROOM}.evaluate:evaluate", "Say what a synthetic set is worth, on real photographs.", _ALONE
+    ),
+    "report": Entry(f"{_ROOM}.report:report", "Write a run's report.html anew.", _ALONE),
     "pipeline": Entry(
-        f"{_ROOM}.pipeline:pipeline", "Train, generate, evaluate and report in one run folder."
+        f"{_ROOM}.pipeline:pipeline", "Train, generate, evaluate and report in one run folder.", _TRAIN
     ),
 }
 """Name -> where the command is, and its line of ``retina --help``; plugins' commands come after these."""
