@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from retina_core.maps import Cut, finish, join, mark, match_marks, match_threshold, remove_specks, resize
+from retina_core.maps import (
+    Cut,
+    finish,
+    join,
+    mark,
+    match_marks,
+    match_threshold,
+    relief,
+    remove_specks,
+    resize,
+)
 
 LEVELS = st.integers(0, 20).map(lambda step: step / 20)
 VALUES = arrays(np.float32, st.integers(1, 60), elements=LEVELS)
@@ -166,20 +176,30 @@ def test_specks_may_be_larger_in_one_channel_than_in_another():
     assert labels.sum(dim=(0, 2, 3)).tolist() == [4, 0]
 
 
-def test_thinning_parts_no_line_and_leaves_no_line_out():
-    soft = np.zeros((30, 60), np.float32)
-    soft[10:15, 5:55] = soft[5:25, 28:33] = 1  # a cross of lines five pixels wide
-    marked = mark(soft, np.ones((30, 60), bool), 0.5, peel_px=1)
-    assert ndimage.label(marked, np.ones((3, 3)))[1] == 1
-    assert marked[:, 10].sum() == 3
-    assert mark(soft, np.ones((30, 60), bool), 0.5, peel_px=5)[:, 10].sum() == 1
+def faint_line_in_haze() -> np.ndarray:
+    """A line two pixels wide, sure on the left and unsure on the right, above an even haze as bright as it is there."""
+    soft = np.zeros((48, 60), np.float32)
+    soft[10:12, 5:30], soft[10:12, 30:55] = 0.9, 0.3
+    soft[26:44, 10:50] = 0.3
+    return soft
 
 
-def test_one_channel_may_be_thinned_and_another_not():
-    soft = torch.zeros(1, 2, 24, 24)
-    soft[:, :, 8:13, 2:22] = 1
-    labels = finish(soft, 24, torch.ones(1, 1, 24, 24), [Cut(0.5, peel_px=1), Cut(0.5)])
-    assert labels[0, :, :, 12].sum(1).tolist() == [3, 5]
+def test_in_relief_a_faint_line_is_told_from_an_even_haze():
+    soft, inside = faint_line_in_haze(), np.ones((48, 60), bool)
+    flat = mark(soft, inside, 0.15)
+    assert flat[10:12, 30:55].all()
+    assert flat[26:44, 10:50].all()  # what is as bright is marked alike
+    lines = mark(relief(soft, 4.0), inside, 0.15)
+    assert lines[10:12, 5:55].all()
+    assert not lines[30:40, 14:46].any()
+    assert lines[:9].sum() == lines[13:22].sum() == 0
+
+
+def test_one_channel_may_be_cut_in_relief_and_another_as_it_is():
+    soft = torch.from_numpy(faint_line_in_haze())[:48, :48].expand(1, 2, 48, 48)
+    labels = finish(soft, 48, torch.ones(1, 1, 48, 48), [Cut(0.15, relief_px=4.0), Cut(0.15)])
+    assert labels[0, :, 30:40, 14:46].mean((1, 2)).tolist() == [0.0, 1.0]
+    assert labels[0, :, 10:12, 5:48].mean((1, 2)).tolist() == [1.0, 1.0]
 
 
 def broken_tree() -> np.ndarray:

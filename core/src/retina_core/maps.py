@@ -1,11 +1,12 @@
 """Where soft maps become labels: the one place that resizes, masks, thresholds, joins and removes specks.
 
+Of a tree's map, its own mean nearby is taken off first (``relief``): a generator is unsure where thin vessels run, and draws
+a haze there, which is as bright as the faintest of the lines that it is sure of. Cut as they are, maps with as much marked as
+real ones have clumps and combs where the haze is; in relief, lines of their own width.
+
 A threshold has two levels (hysteresis, Canny 1986, section VIII): what lies above the upper one is marked, and what
-lies above the lower one where it is connected to that. A generator is unsure of thin vessels in places; cut at one
-level, they break into dashes. And it draws lines wide: trees are thinned by a pixel of the generator's on either side,
-which parts nothing, and the threshold may then be lower. On CHASE_DB1 at 128 px the centrelines of generated maps are
-so 874 px long and 1.5 px wide instead of 513 and 2.6; those of real ones are 969 and 1.6. What is loose even then is
-joined to its tree along the way on which the generator is least sure that there is nothing, if that is short: of 34
+lies above the lower one where it is connected to that. Cut at one level, thin vessels break into dashes. What is loose even
+then is joined to its tree along the way on which the generator is least sure that there is nothing, if that is short: of 34
 pieces a map of phantoms' vessels fell into, one is left.
 
 The order matters. Thresholding first throws away what the resize would have kept: perfect CHASE_DB1 labels
@@ -21,17 +22,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from skimage.filters import apply_hysteresis_threshold
 from skimage.graph import MCP_Geometric
 from skimage.measure import label
-from skimage.morphology import thin
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 WEAK = 0.5
 """The lower level of a generated map's threshold, as a part of the upper one."""
-PEEL_PX = 1
-"""Pixels, at the generator's own resolution, by which trees are thinned on either side."""
+RELIEF_SHARE = 1 / 24
+"""How far "nearby" is for a tree (the deviation of a Gaussian), as a part of the map's side: nearly twice its widest vessel."""
 JOIN_SHARE = 1 / 16
 """The longest way over which a loose piece of a generated tree is joined to it, as a part of the map's side."""
 
@@ -43,8 +44,8 @@ class Cut(NamedTuple):
     """What lies above is marked."""
     weak: float = 1.0
     """What lies above this part of the threshold is marked too where it is connected to what is marked."""
-    peel_px: int = 0
-    """What is marked is thinned by so many pixels on either side."""
+    relief_px: float = 0.0
+    """First, the map's mean over so many pixels around each (a Gaussian's deviation) is taken off it; 0: it is not."""
     join_px: float = 0.0
     """Pieces are joined over ways of at most so many pixels; 0: none are."""
     speck_px: int = 0
@@ -80,29 +81,28 @@ def finish(soft: Tensor, size_px: int, fov: Tensor, cuts: Sequence[Cut]) -> Tens
 
 def _labelled(soft: NDArray[np.float32], inside: NDArray[np.bool_], cut: Cut) -> NDArray[np.bool_]:
     """Labels of one map (h w) in its fov (h w)."""
-    marked = mark(soft, inside, cut.threshold, cut.weak, cut.peel_px)
+    if cut.relief_px > 0:
+        soft = relief(soft, cut.relief_px)
+    marked = mark(soft, inside, cut.threshold, cut.weak)
     if cut.join_px > 0:
         doubt = 1 - np.clip(soft / max(cut.threshold * cut.weak, 1e-6), 0, 1)
         marked = join(marked, np.where(inside, doubt, np.inf), cut.join_px)
     return remove_specks(marked, cut.speck_px) if cut.speck_px > 1 else marked
 
 
-def mark(
-    soft: NDArray[np.float32], inside: NDArray[np.bool_], cut: float, weak: float = 1.0, peel_px: int = 0
-) -> NDArray[np.bool_]:
-    """What a soft map (h w) marks inside the fov (h w): above ``cut``, or above its ``weak`` part and connected.
+def relief(soft: NDArray[np.float32], nearby_px: float) -> NDArray[np.float32]:
+    """A soft map (h w) in [0, 1] less its mean nearby, 0 where that is more: lines stand out, what is even does not."""
+    return np.clip(soft - gaussian_filter(soft, nearby_px), 0, 1).astype(np.float32)
 
-    Thinned by ``peel_px`` on either side (Guo and Hall 1989, as scikit-image has it): a line stays whole, and at least
-    a pixel wide.
-    """
+
+def mark(
+    soft: NDArray[np.float32], inside: NDArray[np.bool_], cut: float, weak: float = 1.0
+) -> NDArray[np.bool_]:
+    """What a soft map (h w) marks inside the fov (h w): above ``cut``, or above its ``weak`` part and connected."""
     if weak >= 1:
-        marked = np.asarray((soft > cut) & inside)
-    else:
-        found = apply_hysteresis_threshold(np.where(inside, soft, 0), cut * weak, cut)  # type: ignore[no-untyped-call]
-        marked = np.asarray(found, dtype=np.bool_)
-    if not peel_px:
-        return marked
-    return np.asarray(thin(marked, max_num_iter=peel_px), dtype=np.bool_)  # type: ignore[no-untyped-call]
+        return np.asarray((soft > cut) & inside)
+    found = apply_hysteresis_threshold(np.where(inside, soft, 0), cut * weak, cut)  # type: ignore[no-untyped-call]
+    return np.asarray(found, dtype=np.bool_)
 
 
 def join(marked: NDArray[np.bool_], doubt: NDArray[np.floating], longest_px: float) -> NDArray[np.bool_]:
@@ -132,7 +132,6 @@ def match_marks(
     inside: NDArray[np.bool_],
     share: float,
     weak: float = WEAK,
-    peel_px: int = 0,
 ) -> float:
     """The threshold in [0, 1] at which maps (n h w) mark about ``share`` of their fov (n h w), by bisection.
 
@@ -143,7 +142,7 @@ def match_marks(
     for _ in range(11):
         middle = (low + high) / 2
         maps = zip(soft, inside, strict=True)
-        marked = sum(int(mark(one, where, middle, weak, peel_px).sum()) for one, where in maps)
+        marked = sum(int(mark(one, where, middle, weak).sum()) for one, where in maps)
         low, high = (middle, high) if marked > share * area else (low, middle)
     return (low + high) / 2
 
