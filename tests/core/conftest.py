@@ -14,9 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from retina_core.data.readers.chase_db1 import ChaseDB1Reader
+from retina_core.data.readers.drive import DRIVEReader
+from retina_core.data.readers.fgadr import FGADRReader
 from retina_core.data.readers.folder import FolderReader
 from retina_core.data.readers.hrf import HRFReader
+from retina_core.data.readers.idrid import IDRiDReader
+from retina_core.data.readers.messidor import MessidorReader
 from retina_core.data.readers.phantom import PhantomReader
+from retina_core.data.readers.stare import STAREReader
 from retina_core.specs import ReaderSpec
 
 Picture = NDArray[np.uint8]
@@ -26,7 +31,18 @@ class CoreReaders:
     """The readers that come with the core, and no plugin that may be installed."""
 
     known: ClassVar = {
-        reader.name: reader for reader in (ChaseDB1Reader, FolderReader, HRFReader, PhantomReader)
+        reader.name: reader
+        for reader in (
+            ChaseDB1Reader,
+            DRIVEReader,
+            FGADRReader,
+            FolderReader,
+            HRFReader,
+            IDRiDReader,
+            MessidorReader,
+            PhantomReader,
+            STAREReader,
+        )
     }
 
     def readers(self) -> tuple[ReaderSpec, ...]:

@@ -77,7 +77,8 @@ def examine(sample: Sample) -> Examination:
     """Read all of a sample's pictures once."""
     reading = _Reading(sample)
     facts = reading.facts()
-    return Examination(None if reading.problems else facts, tuple(reading.problems))
+    problems = tuple(dict.fromkeys(reading.problems))  # several channels may lie in one file
+    return Examination(None if problems else facts, problems)
 
 
 class _Reading:

@@ -63,6 +63,9 @@ class Inspection:
             "fov": dataset.fov_rule,
             "channels": [asdict(channel) for channel in self.channels],
             "observers": dict(self.observers),
+            "disagreements": {
+                sample.id: list(sample.gradings) for sample in dataset if len(set(sample.gradings)) > 1
+            },
             "split": {part: list(ids) for part, ids in self.split.items()},
             "problems": list(self.problems),
             "twins": [list(pair) for pair in self.twins],

@@ -70,6 +70,8 @@ class Sample:
     fov_rule: FovRule = "full"
     grade: int | None = None
     """Diabetic retinopathy, 0 to 4 (ICDR)."""
+    gradings: tuple[int, ...] = ()
+    """What each of several raters gave, where that is known; ``grade`` is their median."""
     group: str | None = None
     """What a split is stratified by, e.g. the diagnosis."""
     official: Part | None = None
