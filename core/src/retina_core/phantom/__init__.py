@@ -1,5 +1,23 @@
 """A generator of artificial eyes: photographs with exact label maps, from no file, of no patient."""
 
-from retina_core.phantom.eye import CHANNELS, PHANTOM_VERSION, PhantomEye, phantom_eye, phantom_labels
+from retina_core.phantom.eye import (
+    CHANNELS,
+    LESIONS_VERSION,
+    PHANTOM_VERSION,
+    PhantomEye,
+    phantom_eye,
+    phantom_labels,
+)
+from retina_core.phantom.lesions import GRADES, LESIONS, lesions_of
 
-__all__ = ["CHANNELS", "PHANTOM_VERSION", "PhantomEye", "phantom_eye", "phantom_labels"]
+__all__ = [
+    "CHANNELS",
+    "GRADES",
+    "LESIONS",
+    "LESIONS_VERSION",
+    "PHANTOM_VERSION",
+    "PhantomEye",
+    "lesions_of",
+    "phantom_eye",
+    "phantom_labels",
+]
