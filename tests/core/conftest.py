@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
@@ -134,6 +136,19 @@ def folders(tmp_path: Path) -> FolderMaker:
 @pytest.fixture
 def readers() -> CoreReaders:
     return CoreReaders()
+
+
+_spec = importlib.util.spec_from_file_location("published", Path(__file__).with_name("published.py"))
+assert _spec is not None
+assert _spec.loader is not None
+_published = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_published)
+
+
+@pytest.fixture
+def published() -> ModuleType:
+    """Layouts of published data sets, made up."""
+    return _published
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ Picture = NDArray[np.uint8]
 def save_palette(path: Path, mask: Picture) -> None:
     """A map as IDRiD has them: a palette's indices 0 and 1, black and red."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray((mask > 0).astype(np.uint8), mode=None).convert("P")
-    image.putdata((mask > 0).astype(np.uint8).ravel().tolist())
+    image = Image.fromarray((mask > 0).astype(np.uint8))
     image.putpalette([0, 0, 0, 255, 0, 0])
     image.save(path, compression="tiff_lzw")
 
@@ -47,18 +46,15 @@ def idrid_grading(folders: Any, root: Path, counts: tuple[int, int] = (4, 2)) ->
     part = root / "B. Disease Grading"
     tables = part / "2. Groundtruths"
     tables.mkdir(parents=True)
-    halves = zip(
-        ("a. Training Set", "b. Testing Set"), ("a", "b"), ("Training", "Testing"), ",\0".split("\0"), counts,
-        strict=True,
-    )  # fmt: skip
-    for half, letter, word, end, count in halves:
-        end = end * 9
+    for half, table, end, count in (
+        ("a. Training Set", "a. IDRiD_Disease Grading_Training Labels.csv", "," * 9, counts[0]),
+        ("b. Testing Set", "b. IDRiD_Disease Grading_Testing Labels.csv", "", counts[1]),
+    ):
         rows = [f"Image name,Retinopathy grade,Risk of macular edema {end}"]
         for number in range(1, count + 1):
             folders.save(part / "1. Original Images" / half / f"IDRiD_{number:03}.jpg", folders.photo())
             rows.append(f"IDRiD_{number:03},{number % 5},0{end}")
-        table = tables / f"{letter}. IDRiD_Disease Grading_{word} Labels.csv"
-        table.write_bytes("\r\n".join([*rows, ""]).encode())
+        (tables / table).write_bytes("\r\n".join([*rows, ""]).encode())
     return part
 
 

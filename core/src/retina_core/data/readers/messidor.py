@@ -46,11 +46,11 @@ class MessidorReader(Reader):
             return (
                 False  # Messidor's photographs with maps that somebody drew: the layout of the reader folder
             )
-        return any(_NAME.fullmatch(photo.path.stem) for photo in _photos(folder))
+        return _is_messidor(folder)
 
     def read(self, folder: Path, problems: list[str], config: DataConfig) -> Dataset:
         notes = ["the field of view is derived from each photograph; the data set gives none"]
-        photos = by_stem(_photos(folder), problems)
+        photos = by_stem(_photos(folder), problems) if _is_messidor(folder) else {}
         tables = _Tables.of(folder, problems, notes)
         samples = [
             Sample(
@@ -117,6 +117,11 @@ def _pairs(table: Path, folder: Path, problems: list[str]) -> dict[str, str]:
         eyes = [picture_stem(cell) for cell in re.split("[;,]", ",".join(row.cells)) if "." in cell]
         patients.update(dict.fromkeys(eyes, next(iter(eyes), "")))
     return patients
+
+
+def _is_messidor(folder: Path) -> bool:
+    """Whether a photograph has the original set's kind of name; the second set has others beside them."""
+    return any(_NAME.fullmatch(photo.path.stem) for photo in _photos(folder))
 
 
 def _photos(folder: Path) -> list[FilePicture]:
