@@ -67,6 +67,14 @@ settings = click.option(
 )
 
 
+def grades(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, ...]:
+    """The grades of ``--grade``, such as ``0,1,2,3,4``; none where it is not given."""
+    words = [word.strip() for word in text.split(",")] if text else []
+    if wrong := [word for word in words if word not in {"0", "1", "2", "3", "4"}]:
+        raise click.BadParameter(f"{wrong[0]!r} is no grade; write some of 0,1,2,3,4 with commas between")
+    return tuple(map(int, words))
+
+
 def out(meaning: str, *, required: bool = True) -> Callable[[Command], Command]:
     """``--out DIR``."""
     return click.option(

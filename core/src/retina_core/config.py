@@ -46,6 +46,16 @@ def _words(value: Any) -> Any:
     )
 
 
+def _numbers(value: Any) -> Any:
+    return (value,) if isinstance(value, int) else _words(value)
+
+
+def _grades(grades: tuple[int, ...]) -> tuple[int, ...]:
+    if not set(grades) <= set(range(5)):
+        raise ValueError("a grade is 0, 1, 2, 3 or 4; write some of them with commas between")
+    return grades
+
+
 def _channel_names(names: tuple[str, ...]) -> tuple[str, ...]:
     found = tuple(channel_name(name) for name in names)
     if len(set(found)) < len(found):
@@ -269,6 +279,12 @@ class DataConfig(StageConfig):
     phantom_series: Literal["training", "starter"] = setting(
         "training",
         "phantoms to train on: the usual ones, or those kept for starters; both have the same test eyes",
+    )
+    phantom_grades: Annotated[tuple[int, ...], BeforeValidator(_numbers), AfterValidator(_grades)] = setting(
+        (),
+        "grades of retinopathy that phantoms have, with commas between, dealt out in turn from the highest on, one named "
+        "twice twice as often; empty: healthy eyes without a grade",
+        source="ICDR, Wilkinson et al. 2003",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **{name: {} for name in PRESETS},

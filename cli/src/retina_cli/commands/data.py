@@ -98,14 +98,22 @@ def _print(found: Inspection, sheet: Path | None) -> None:
     type=click.IntRange(min=32, max=4096),
     help="Side of a photograph in pixels.",
 )
+@click.option(
+    "--grade",
+    "grades",
+    metavar="G[,G...]",
+    default="",
+    callback=options.grades,
+    help="Grades of diabetic retinopathy, 0 to 4, dealt out in turn from the highest on; not given: healthy eyes.",
+)
 @options.seed
-def phantom(out: Path, count: int, image_px: int, seed: int) -> None:
+def phantom(out: Path, count: int, image_px: int, grades: tuple[int, ...], seed: int) -> None:
     """Draw COUNT phantom eyes with exact label maps. They show no real eye."""
     from retina_cli.listener import ConsoleListener, Pace
     from retina_core.formats.phantom_set import write_phantom_set
 
     with ConsoleListener() as listener:
         pace = Pace("phantom", count, "eyes", listener)
-        write_phantom_set(out, count, image_px, seed, told=pace.reached)
+        write_phantom_set(out, count, image_px, seed, grades=grades, told=pace.reached)
     note("These pictures were drawn by a program and show no real eye.")
     print_line(str(out))

@@ -8,7 +8,7 @@ from retina_core.phantom.eye import (
     phantom_eye,
     phantom_labels,
 )
-from retina_core.phantom.lesions import GRADES, LESIONS, lesions_of
+from retina_core.phantom.lesions import GRADES, LESIONS, dealt_grade, lesions_of_any
 
 __all__ = [
     "CHANNELS",
@@ -17,7 +17,8 @@ __all__ = [
     "LESIONS_VERSION",
     "PHANTOM_VERSION",
     "PhantomEye",
-    "lesions_of",
+    "dealt_grade",
+    "lesions_of_any",
     "phantom_eye",
     "phantom_labels",
 ]

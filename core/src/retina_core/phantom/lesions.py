@@ -10,7 +10,7 @@ photograph, or one very like it, is graded too: 37 of grade 2, 15 of grade 3, 9 
 their lesions, and photographed through 50 degrees, where a phantom's camera sees 29 to 45.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -139,6 +139,20 @@ class Disease:
 def lesions_of(grade: int) -> tuple[str, ...]:
     """The lesions that an eye of a grade may have."""
     return {0: (), 1: LESIONS[:1], 2: LESIONS[:4], 3: LESIONS[:4], 4: LESIONS}[grade]
+
+
+def lesions_of_any(grades: Iterable[int]) -> tuple[str, ...]:
+    """The lesions that eyes of these grades may have, in the order of ``LESIONS``."""
+    found = {lesion for grade in grades for lesion in lesions_of(grade)}
+    return tuple(lesion for lesion in LESIONS if lesion in found)
+
+
+def dealt_grade(grades: Sequence[int], place: int) -> int | None:
+    """The grade of the eye at a place: these in turn, the highest first; without any, None.
+
+    So that few eyes hold most lesions; a grade that is named twice comes twice as often.
+    """
+    return sorted(grades, reverse=True)[place % len(grades)] if grades else None
 
 
 def draw_count(rng: Generator, lesion: str, grade: int) -> int:
