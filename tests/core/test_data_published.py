@@ -168,6 +168,21 @@ class TestIDRiD:
         assert len(dataset) == 11
         assert any("C. Localization is not read" in note for note in dataset.notes)
 
+    def test_a_photograph_that_is_there_twice_is_told_of_and_leaves_the_training_side(
+        self, folders: Any, published: Any, readers: Any
+    ) -> None:
+        part = published.idrid_grading(folders, folders.root)
+        photos = part / "1. Original Images"
+        shutil.copy(photos / "b. Testing Set" / "IDRiD_002.jpg", photos / "a. Training Set" / "IDRiD_003.jpg")
+        shutil.copy(
+            photos / "a. Training Set" / "IDRiD_001.jpg", photos / "a. Training Set" / "IDRiD_002.jpg"
+        )
+        dataset = opened(readers, part)
+        assert sum("the same photograph as" in note for note in dataset.notes) == 2
+        split = dataset.split()
+        assert [sample.id[-3:] for sample in split.train] == ["001", "002", "004"]
+        assert len(split.test) == 2
+
     def test_some_of_the_photographs_are_enough(self, folders: Any, published: Any, readers: Any) -> None:
         part = published.idrid_grading(folders, folders.root)
         next(part.rglob("IDRiD_003.jpg")).unlink()

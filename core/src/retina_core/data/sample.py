@@ -139,6 +139,8 @@ class Dataset:
     """What was done to the files, or must be said of them."""
     phantom: bool = False
     """It shows no real eye."""
+    repeats: bool = False
+    """Its owner hands out some photographs twice: they are told of, not refused."""
 
     def __len__(self) -> int:
         return len(self.samples)

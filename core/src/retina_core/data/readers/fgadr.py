@@ -73,6 +73,7 @@ class FGADRReader(Reader):
             citation="Zhou et al. 2021, IEEE Trans. Med. Imaging 40(3):818-828",
             licence="its owners' terms: for non-commercial research, not to be handed on (csyizhou.github.io/FGADR)",
             notes=tuple(notes),
+            repeats=True,
         )
 
 

@@ -77,6 +77,7 @@ class IDRiDReader(Reader):
             citation="Porwal et al. 2018, Data 3(3):25",
             licence="CC BY 4.0, Prasanna Porwal, Samiksha Pachade and Manesh Kokare",
             notes=tuple(notes),
+            repeats=True,
         )
 
 

@@ -78,6 +78,7 @@ class MessidorReader(Reader):
             citation="Decencière et al. 2014, Image Anal. Stereol. 33(3):231-234",
             licence="its owners' terms: for research and education, not to be handed on (adcis.net)",
             notes=tuple(notes),
+            repeats=True,
         )
 
 
