@@ -178,7 +178,11 @@ class TestIDRiD:
             photos / "a. Training Set" / "IDRiD_001.jpg", photos / "a. Training Set" / "IDRiD_002.jpg"
         )
         dataset = opened(readers, part)
-        assert sum("the same photograph as" in note for note in dataset.notes) == 2
+        assert "2 photographs are there twice" in dataset.notes
+        assert inspect_dataset(part, registry=readers).twins == (
+            ("grading_test_IDRiD_002", "grading_train_IDRiD_003"),
+            ("grading_train_IDRiD_001", "grading_train_IDRiD_002"),
+        )
         split = dataset.split()
         assert [sample.id[-3:] for sample in split.train] == ["001", "002", "004"]
         assert len(split.test) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,11 @@ def _print(found: Inspection, sheet: Path | None) -> None:
     print_line(f"sizes    {', '.join(f'{size} ({count})' for size, count in found.sizes.items())}")
     print_line(f"fov      {dataset.fov_rule}")
     print_line(f"split    {parts or 'cannot be split'}")
+    for name in ("grade", "group"):
+        counts = Counter(value for one in dataset if (value := getattr(one, name)) is not None)
+        if counts:
+            told = ", ".join(f"{value} ({count})" for value, count in sorted(counts.items()))
+            print_line(f"{name}s   {told}")
     for observer, count in found.observers.items():
         print_line(f"observer {observer}: {count} samples")
     for line in (*dataset.notes, *(f"the same photograph: {a} and {b}" for a, b in found.twins)):

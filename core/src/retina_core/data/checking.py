@@ -64,13 +64,16 @@ def check_dataset(dataset: Dataset, progress: Callable[[int, int], None] | None 
         if progress is not None:
             progress(done + 1, len(dataset))
     twins = _same_photos(sound)
-    alike = [f"{b.photo.name}: the same photograph as {a.photo.name}" for a, b in twins]
-    problems.extend(f"{line}; leave one out" for line in alike if not dataset.repeats)
+    if not dataset.repeats:
+        problems.extend(
+            f"{b.photo.name}: the same photograph as {a.photo.name}; leave one out" for a, b in twins
+        )
     problems.extend(_shared_ids(dataset.samples))
     problems.extend(_bad_names(dataset))
     if len(sound) == len(dataset):  # else a channel may look empty because of what could not be read
         problems.extend(_empty_channels(dataset, sound))
-    notes = (*dataset.notes, *(alike if dataset.repeats else ()), *_notes(dataset.channels, sound))
+    repeated = (f"{len(twins)} photographs are there twice",) if twins and dataset.repeats else ()
+    notes = (*dataset.notes, *repeated, *_notes(dataset.channels, sound))
     noted = replace(dataset, samples=tuple(sound), notes=notes)
     return Checked(noted, tuple(problems), tuple((a.id, b.id) for a, b in twins))
 
