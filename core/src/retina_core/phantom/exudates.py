@@ -4,28 +4,20 @@ import numpy as np
 from numpy.random import Generator
 
 from retina_core.phantom.flow import fibre_heading
-from retina_core.phantom.lesions import (
-    HARD_EXUDATE,
-    SOFT_EXUDATE,
-    SOFT_EXUDATE_SHARES,
-    Floats,
-    Spots,
-    draw_count,
-)
+from retina_core.phantom.lesions import Floats, Spots
 from retina_core.phantom.sites import Sites
 
 AROUND_FOVEA = 0.3
 """Clusters that are a ring around the fovea, if it is in view; four in ten of the others surround a leak elsewhere."""
 
 
-def hard_exudates(sites: Sites, grade: int) -> Spots:
+def hard_exudates(sites: Sites, count: int) -> Spots:
     """Yellow grains in clusters and circinate rings, deposited where retina that leaks meets retina that does not.
 
     Most lie around the macula, by which they are graded (macular oedema of the ETDRS is theirs within a disc's diameter
     of the fovea).
     """
     rng = sites.rng
-    count = draw_count(rng, HARD_EXUDATE, grade)
     clusters = 1 + count // 50 + int(rng.integers(0, 3))
     shares = rng.dirichlet(np.full(clusters, 1.5))
     spots = [_cluster(sites, max(1, round(float(share) * count))) for share in shares]
@@ -88,15 +80,13 @@ def _patch(rng: Generator, count: int) -> tuple[Floats, Floats]:
     return scattered * (spread, spread * rng.uniform(0.5, 1)), np.exp(-0.5 * (scattered**2).sum(axis=1))
 
 
-def soft_exudates(sites: Sites, grade: int) -> Spots:
+def soft_exudates(sites: Sites, count: int) -> Spots:
     """Swellings of the nerve fibre layer, in a chain like a C nasal to the disc and around the macula.
 
     So they lie in pre-proliferative retinopathy (McLeod, Br. J. Ophthalmol. 89:229, 2005). IDRiD: median 400 um, from
     the lowest to the highest decile 210 to 720.
     """
     rng, fovea = sites.rng, sites.anatomy.fovea
-    some = rng.random() < SOFT_EXUDATE_SHARES[grade]
-    count = draw_count(rng, SOFT_EXUDATE, grade) if some else 0
     reach = np.clip(rng.lognormal(np.log(0.23), 0.32, count), 0.12, 0.45)
 
     def along_the_chain(number: int) -> Floats:
@@ -108,5 +98,5 @@ def soft_exudates(sites: Sites, grade: int) -> Spots:
     centre, settled = sites.settle(along_the_chain, reach, gap_mm=0.2)
     angle = fibre_heading(centre[:, 0], centre[:, 1], fovea) + rng.normal(0, 0.5, count)
     slenderness = rng.uniform(1.05, 1.8, count)
-    spots = Spots.drawn(rng, centre, reach, slenderness, angle, wobble=0.16, fray=0.16, strength=(0.6, 1.1))
+    spots = Spots.drawn(rng, centre, reach, slenderness, angle, wobble=0.16, fray=0.16, strength=(0.75, 1.2))
     return spots.of(settled)

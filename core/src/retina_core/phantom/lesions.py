@@ -56,7 +56,7 @@ _COUNTS: Final[Mapping[str, Mapping[int, tuple[float, ...]]]] = {
     # most eyes of grade 3 are so by another clause, the median rises from 34 to 48.
     HAEMORRHAGE: {2: (3, 4, 9, 19, 31), 4: (60, 90, 116, 140, 170)},
     HARD_EXUDATE: {2: (19, 36, 61, 138, 219), 3: (47, 52, 72, 290, 335), 4: (54, 80, 222, 249, 347)},
-    # Where there are any: all grades together.
+    # Where there are any; all grades together.
     SOFT_EXUDATE: dict.fromkeys((2, 3, 4), (1, 1, 3, 6, 8)),
 }
 """Lesion -> grade -> how many an eye has at each of the quantiles. IDRiD, but where a comment says otherwise."""
@@ -156,7 +156,11 @@ def dealt_grade(grades: Sequence[int], place: int) -> int | None:
 
 
 def draw_count(rng: Generator, lesion: str, grade: int) -> int:
-    """How many of a lesion an eye of a grade has, at least 1 if it may have any; haemorrhages of grade 3 not."""
-    at = float(rng.uniform(_QUANTILES[0], _QUANTILES[-1]))
-    counts = _COUNTS[lesion].get(grade)
-    return 0 if counts is None else max(1, round(float(np.interp(at, _QUANTILES, counts))))
+    """How many of a lesion an eye has of a grade that may have it; haemorrhages of grade 3 are counted elsewhere.
+
+    The same stream never gives a higher grade fewer.
+    """
+    has, at = rng.random(), rng.uniform(_QUANTILES[0], _QUANTILES[-1])
+    if lesion == SOFT_EXUDATE and has >= SOFT_EXUDATE_SHARES[grade]:
+        return 0
+    return max(1, round(float(np.interp(at, _QUANTILES, _COUNTS[lesion][grade]))))

@@ -9,15 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from retina_core.phantom.flow import fibre_heading
-from retina_core.phantom.lesions import (
-    HAEMORRHAGE,
-    MICROANEURYSM,
-    QUADRANT_LEAST,
-    QUADRANT_MOST,
-    Floats,
-    Spots,
-    draw_count,
-)
+from retina_core.phantom.lesions import QUADRANT_LEAST, QUADRANT_MOST, Floats, Spots
 from retina_core.phantom.sites import Law, Sites
 from retina_core.phantom.vessels import VesselTree
 
@@ -31,12 +23,11 @@ APART_MM = 0.1
 """Between two haemorrhages, so that each can be counted."""
 
 
-def microaneurysms(sites: Sites, tree: VesselTree, grade: int) -> Spots:
-    """Round dots between the vessels, most of them around the macula; at least one."""
+def microaneurysms(sites: Sites, tree: VesselTree, count: int) -> Spots:
+    """Round dots between the vessels, most of them around the macula."""
     rng = sites.rng
-    count = draw_count(rng, MICROANEURYSM, grade)
     # IDRiD: from the lowest to the highest decile 44 to 100 um, median 66.
-    reach = np.clip(rng.lognormal(np.log(0.033), 0.3, count), 0.016, 0.06)
+    reach = np.clip(rng.lognormal(np.log(0.033), 0.3, count), 0.02, 0.06)
     # Nobody sees a dot on a vessel.
     wide = [vessel for vessel in tree.vessels if vessel.radii[0] > 0.015]
     vessels = cKDTree(np.concatenate([vessel.points for vessel in wide]))
@@ -51,8 +42,24 @@ def microaneurysms(sites: Sites, tree: VesselTree, grade: int) -> Spots:
     return spots.of(settled)
 
 
-def haemorrhages(sites: Sites, grade: int) -> Spots:
-    """Dots, blots and flames: at least one; in grade 3 more than 20 in each quadrant of the photograph."""
+def haemorrhages(sites: Sites, count: int) -> Spots:
+    """Dots, blots and flames, some alone and some in groups."""
+    return _haemorrhages(sites, _grouped(sites), count)
+
+
+def severe_haemorrhages(sites: Sites) -> Spots:
+    """More than 20 in each quadrant of the photograph, as in grade 3."""
+    law = _grouped(sites)
+    counts = sites.rng.integers(QUADRANT_LEAST, QUADRANT_MOST, 4, endpoint=True)
+    quadrants = [
+        _haemorrhages(sites, _within(sites, law, quadrant), int(count))
+        for quadrant, count in enumerate(counts)
+    ]
+    return Spots.joined(quadrants)
+
+
+def _grouped(sites: Sites) -> Law:
+    """Where haemorrhages like to be."""
     rng = sites.rng
     groups = sites.posterior(7, share=0.35, spread_mm=2.6)
 
@@ -61,14 +68,7 @@ def haemorrhages(sites: Sites, grade: int) -> Spots:
         alone = sites.posterior(number, share=0.35, spread_mm=2.6)
         return np.where(rng.random((number, 1)) < 0.45, grouped, alone)
 
-    if grade != 3:
-        return _haemorrhages(sites, near, draw_count(rng, HAEMORRHAGE, grade))
-    counts = rng.integers(QUADRANT_LEAST, QUADRANT_MOST, 4, endpoint=True)
-    quadrants = [
-        _haemorrhages(sites, _within(sites, near, quadrant), int(count))
-        for quadrant, count in enumerate(counts)
-    ]
-    return Spots.joined(quadrants)
+    return near
 
 
 def _within(sites: Sites, law: Law, quadrant: int) -> Law:
