@@ -75,7 +75,7 @@ def _print(found: Inspection, sheet: Path | None) -> None:
             print_line(f"{name}s   {told}")
     for observer, count in found.observers.items():
         print_line(f"observer {observer}: {count} samples")
-    for line in (*dataset.notes, *(f"the same photograph: {a} and {b}" for a, b in found.twins)):
+    for line in (*dataset.notes, *(f"the same picture: {a} and {b}" for a, b in found.twins)):
         print_line(f"note     {line}")
     print_table(
         ["channel", "in use", "marked", "empty", "absent", "share of fov"],

@@ -47,7 +47,7 @@ class Inspection:
     """``train`` and ``test`` -> ids; empty where it cannot be split."""
     problems: tuple[str, ...]
     twins: tuple[tuple[str, str], ...]
-    """Pairs of ids whose photographs are the same."""
+    """Pairs of ids whose photographs show the same picture."""
 
     def to_json(self) -> dict[str, object]:
         """As ``retina data inspect --json`` prints it."""
@@ -115,7 +115,7 @@ def inspect_dataset(
         observers=dict(Counter(name for sample in dataset.samples for name in sample.observers)),
         split=split,
         problems=problems,
-        twins=checked.duplicates,
+        twins=dataset.twins,
     )
 
 
