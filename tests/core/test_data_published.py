@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from retina_core.config import DataConfig
@@ -18,7 +20,8 @@ from retina_core.data import packed
 from retina_core.data.inspect import inspect_dataset
 from retina_core.data.opening import open_dataset
 from retina_core.data.pictures import FilePicture
-from retina_core.data.readers.grade_table import median_grade
+from retina_core.data.readers.class_list import read_classes
+from retina_core.data.readers.grade_table import median_grade, named_grades, rater_grades
 from retina_core.data.sample import Dataset
 from retina_core.errors import DatasetError, PathError, UnknownLayoutError
 
@@ -26,8 +29,8 @@ READERS = ("idrid", "drive", "stare", "fgadr", "messidor")
 LESIONS = ("microaneurysm", "haemorrhage", "hard_exudate", "soft_exudate")
 
 
-def opened(readers: Any, source: Path, reader: str | None = None, **settings: Any) -> Dataset:
-    return open_dataset(source, reader=reader, registry=readers, config=DataConfig(**settings))
+def opened(readers: Any, source: Path, reader: str | None = None, **chosen: Any) -> Dataset:
+    return open_dataset(source, reader=reader, registry=readers, config=DataConfig(**chosen))
 
 
 def problems(readers: Any, source: Path) -> list[str]:
@@ -78,6 +81,19 @@ class TestFinding:
     ) -> None:
         with pytest.raises(DatasetError, match="no photograph of the layout"):
             opened(readers, folders.chase(), reader=name)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.one_of(st.binary(max_size=40), st.text('image,grade;"01.\n', max_size=60).map(str.encode)))
+def test_any_table_is_read_or_named(tmp_path: Path, content: bytes) -> None:
+    for name in ("grades.csv", "classes.csv"):
+        (tmp_path / name).write_bytes(content)
+    problems: list[str] = []
+    named = named_grades(tmp_path / "grades.csv", tmp_path, problems, ["image"], "grade")
+    for row in (*named, *rater_grades(tmp_path / "grades.csv", tmp_path, problems)):
+        assert set(row.grades) <= {0, 1, 2, 3, 4}
+    read_classes(tmp_path, problems)
+    assert all(line.startswith(("grades.csv", "classes.csv")) for line in problems)
 
 
 class TestIDRiD:

@@ -8,11 +8,13 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from retina_core.data.masks import SMOOTHED, brightest
 from retina_core.data.pictures import FilePicture, opened, refuse_emptiness
 from retina_core.data.pixels import OVER_BLACK, TURNS, Decoded, changes_of, orientation_of
 from retina_core.errors import PathError
+from retina_core.names import shown
 
 _DARK, _BRIGHT = 32, 223
 _MOST_MIDDLE: Final = 0.1
@@ -22,6 +24,9 @@ _MODES: Final = frozenset({"1", "L", "P", "I", "I;16"})
 """Pillow's modes of one channel; of a palette (``P``) the numbers are the indices, not the colours."""
 
 _MOST_CLASSES: Final = 2**16
+
+_ROWS: Final = 64
+"""Rows of a map that are looked at together: counting and choosing take eight bytes for each pixel."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class SmoothedMap(FilePicture):
         """The mask, 0 and 255 (h w); what is no such map comes as it is, for the caller to refuse."""
         found = super().decode()
         grey = found.picture if found.picture.ndim == 2 else brightest(found.picture)
-        counts = np.bincount(grey.ravel(), minlength=256)
+        counts = np.array(Image.fromarray(grey).histogram())
         is_smooth = np.count_nonzero(counts) > 2 and counts[_BRIGHT + 1 :].any()
         if not is_smooth or counts[_DARK : _BRIGHT + 1].sum() > _MOST_MIDDLE * grey.size:
             return found
@@ -69,20 +74,20 @@ class ClassMap(FilePicture):
                 raise PathError(self.path, "holds colours, and no numbers of classes", advice)
             image.load()
             numbers = np.asarray(image if turn is None else image.transpose(turn))
-            return Decoded(self._marked(numbers.astype(np.int64)), changes)
+            return Decoded(self._marked(numbers.astype(np.uint8) if image.mode == "1" else numbers), changes)
 
-    def _marked(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _marked(self, numbers: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Where the channel is, 0 and 255, in the numbers of classes (h w)."""
         if numbers.min() < 0 or numbers.max() >= _MOST_CLASSES:
             raise PathError(
                 self.path, "holds 32-bit values, and no numbers of classes", "save it with 8 bits"
             )
-        counts = np.bincount(numbers.ravel())
-        found = np.flatnonzero(counts).tolist()
+        bands = range(0, len(numbers), _ROWS)
+        found = sorted({int(number) for top in bands for number in np.unique(numbers[top : top + _ROWS])})
         if unknown := [number for number in found if number not in self.classes]:
-            known = ", ".join(f"{number} {name}" for number, name in sorted(self.classes.items()))
+            known = ", ".join(f"{number} {shown(name)}" for number, name in sorted(self.classes.items()))
             reason = f"holds the value {unknown[0]}, which {self.named_in} does not name (has: {known:.200})"
             raise PathError(self.path, reason, f"add the class, or remove {self.named_in} if these are masks")
-        marks = np.zeros(len(counts), dtype=np.uint8)
+        marks = np.zeros(found[-1] + 1, dtype=np.uint8)
         marks[[number for number in found if number in self.numbers]] = 255
-        return marks[numbers]
+        return np.concatenate([marks[numbers[top : top + _ROWS]] for top in bands])
