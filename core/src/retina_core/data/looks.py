@@ -22,6 +22,9 @@ Look = NDArray[np.int8]
 
 LOOK_PX: Final = 64
 
+SMALLEST: Final = 32
+"""Pixels of the shorter side, below which pictures are too alike to be compared."""
+
 _WORKING_PX: Final = 160
 """Photographs are reduced to about this side first; more is not needed for 64 px."""
 
@@ -41,8 +44,10 @@ _STEPS: Final = 50
 
 
 def look_of(photo: Picture) -> Look:
-    """The look of a photograph (h w 3); all 0 where it is one flat colour."""
-    factor = max(1, max(photo.shape[:2]) // _WORKING_PX)
+    """The look of a photograph (h w 3); all 0 where there is nothing to tell it by: it is tiny, or one flat colour."""
+    if min(photo.shape[:2]) < SMALLEST:
+        return np.zeros((LOOK_PX, LOOK_PX), np.int8)
+    factor = max(1, min(max(photo.shape[:2]) // _WORKING_PX, min(photo.shape[:2]) // SMALLEST))
     small = np.asarray(Image.fromarray(photo).reduce(factor))
     fov = _filled(small)
     box = fov_box(fov)
@@ -55,11 +60,8 @@ def look_of(photo: Picture) -> Look:
 
 def _filled(small: Picture) -> Mask:
     """What the camera filled, by the photograph alone: a mask that comes with one data set may not with another."""
-    if min(small.shape[:2]) >= LOOK_PX // 2:
-        fov = derive_fov(small)
-        if fov.any():
-            return fov
-    return np.ones(small.shape[:2], dtype=np.bool_)
+    fov = derive_fov(small)
+    return fov if fov.any() else np.ones(small.shape[:2], dtype=np.bool_)
 
 
 def _at_look_px(crop: NDArray[np.uint8], how: Image.Resampling) -> NDArray[np.uint8]:
@@ -70,11 +72,10 @@ def _deviations(values: NDArray[np.float32], inside: NDArray[np.float32]) -> NDA
     """(h w) less its local mean, over its local deviation; 0 outside."""
     apart = (values - _mean(values, inside, _SIGMA)) * inside
     deviation = np.sqrt(_mean(apart * apart, inside, 2 * _SIGMA))
-    found: NDArray[np.float32] = np.clip(apart / (deviation + _FLOOR), -_MOST, _MOST) * inside
-    return found
+    return np.asarray(np.clip(apart / (deviation + _FLOOR), -_MOST, _MOST) * inside, dtype=np.float32)
 
 
 def _mean(values: NDArray[np.float32], inside: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     weights = ndimage.gaussian_filter(inside, sigma, mode="constant")
     sums = ndimage.gaussian_filter(values * inside, sigma, mode="constant")
-    return sums / np.maximum(weights, 1e-6)
+    return np.asarray(sums / np.maximum(weights, 1e-6), dtype=np.float32)

@@ -36,6 +36,9 @@ _COARSE_SCALES: Final = (0.95, 1.0, 1.05)
 _COARSE_SHIFTS: Final = (-0.025, 0.0, 0.025)
 """Shares of the side."""
 
+_MOST: Final = 20
+"""Of the pairs of one look, those most alike at 24 px, that are looked at closely: pictures of a series are all alike."""
+
 _BLOCK: Final = 512
 """Looks compared with all others at once."""
 
@@ -150,9 +153,11 @@ def _candidates(looks: Sequence[Look], others: Sequence[Look], *, among: bool) -
                 for right in _COARSE_SHIFTS:
                     moved = _unit(resampled(block, scale, down, right, _COARSE_PX))
                     np.maximum(best, moved @ fixed.T, out=best)
-        for row, column in np.argwhere(best >= _CANDIDATE):
-            if not among or start + row < column:
-                yield int(start + row), int(column)
+        if among:
+            best[np.arange(len(others)) <= start + np.arange(len(block))[:, None]] = -1.0
+        nearest = np.argsort(-best, axis=1, kind="stable")[:, :_MOST]
+        for row, columns in enumerate(nearest):
+            yield from ((start + row, int(one)) for one in columns if best[row, one] >= _CANDIDATE)
 
 
 def resampled(looks: NDArray[np.int8], scale: float, down: float, right: float, side: int) -> Plane:
@@ -174,8 +179,8 @@ def _unit(planes: Plane) -> Plane:
     """Planes (n s s) as vectors (n s*s) of length 1."""
     flat = planes.reshape(len(planes), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
-    lengths: Plane = np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
-    return flat / lengths
+    lengths = np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    return np.asarray(flat / lengths, dtype=np.float32)
 
 
 def _join(known: dict[int, int], first: int, second: int) -> None:

@@ -19,9 +19,9 @@ from retina_core.errors import InvalidValueError
 from retina_core.evaluation.context import EvaluationContext
 from retina_core.evaluation.figures import Histogram, NearestMaps, NearestPair, Series, write_figures
 from retina_core.evaluation.histograms import GREYS, IntensityComparison, intensity_comparison
+from retina_core.evaluation.leaks import refuse_leak
 from retina_core.evaluation.likeness_config import LikenessConfig
 from retina_core.evaluation.nearest import COMMON_PX, Nearest, leave_one_out, nearest
-from retina_core.evaluation.protocol import refuse_leak
 from retina_core.evaluation.scores import Score, Scores
 from retina_core.formats.atomic import replacing
 from retina_core.roles import Evaluator

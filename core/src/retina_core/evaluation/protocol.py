@@ -9,8 +9,8 @@ from typing import cast
 from retina_core.channels import TREES
 from retina_core.config import LearningConfig, Precision
 from retina_core.data.sample import Dataset, Sample
-from retina_core.errors import LeakError
 from retina_core.evaluation.context import EvaluationContext
+from retina_core.evaluation.leaks import refuse_leak
 from retina_core.evaluation.metrics import count_eye, count_mask
 from retina_core.evaluation.ranking import Ranking
 from retina_core.evaluation.regimes import lessons_for
@@ -20,7 +20,7 @@ from retina_core.evaluation.summary import difference_rows, reference_rows, regi
 from retina_core.evaluation.testing_eyes import ceiling_eyes, segmented_eyes
 from retina_core.roles import Evaluator, Segmenter
 from retina_core.specs import StageSpec
-from retina_core.training.fit import fit, seen_by
+from retina_core.training.fit import fit
 
 THRESHOLD_EYES = 20
 """Training eyes on which the threshold is chosen."""
@@ -99,19 +99,6 @@ class UtilityEvaluator(Evaluator):
         learnt_from = lessons[-1].dataset.samples[:THRESHOLD_EYES]
         found = cast(Segmenter, segmenter)
         return found, _thresholds(found, learnt_from, channels, context.options.precision)
-
-
-def refuse_leak(synthetic: Dataset | None, real_test: Dataset) -> None:
-    """Refuse to test on photographs that had a part in the synthetic pairs.
-
-    Raises:
-        LeakError: names them.
-    """
-    if synthetic is None:
-        return
-    seen = seen_by([synthetic])
-    if leaked := [sample.id for sample in real_test.samples if sample.fingerprint in seen]:
-        raise LeakError(leaked, synthetic.name)
 
 
 def _shared_channels(synthetic: Dataset | None, real: Dataset) -> tuple[str, ...]:

@@ -16,11 +16,12 @@ import torch
 from retina_core.config import LearningConfig, PerceptualConfig, StageConfig
 from retina_core.data.prepare import PreparedSamples, prepare
 from retina_core.data.sample import Dataset
+from retina_core.data.signatures import signature_of
 from retina_core.devices import resolve_device
 from retina_core.errors import ChannelError, DatasetError, RunFolderError
 from retina_core.formats.adopting import adopt_weights, adopted_config, followed
 from retina_core.formats.lock import sole_use
-from retina_core.formats.stage_card import CARD, SEEN, is_complete, read_card, read_seen
+from retina_core.formats.stage_card import CARD, SEEN, is_complete, read_card, read_seen, read_signatures
 from retina_core.formats.stage_folder import load_stage, save_stage
 from retina_core.perceptual.sources import SegmenterSource, WeightsSource, perceptual_source
 from retina_core.randomness import sample_seed
@@ -242,6 +243,7 @@ class _Job:
 
     def _save(self, stage: Stage, precision: str, seen: Iterable[str]) -> None:
         datasets = [lesson.dataset for lesson in self.lessons]
+        signatures = signatures_of(datasets)
         provenance = {
             "request": self.request,
             "data": [dataset.name for dataset in datasets],
@@ -255,7 +257,7 @@ class _Job:
             **self._borrowed_from(stage),
         }
         plugin = self.registry.plugin_of(self.spec)
-        save_stage(stage, self.folder, plugin=plugin, seen=seen, provenance=provenance)
+        save_stage(stage, self.folder, plugin=plugin, seen=seen, provenance=provenance, signatures=signatures)
         self.registry.announce(
             "retina_stage_fitted", stage=self.spec.name, role=self.spec.role, folder=self.folder
         )
@@ -290,8 +292,28 @@ def seen_by(datasets: Iterable[Dataset]) -> set[str]:
     return hashes
 
 
+def signatures_of(datasets: Iterable[Dataset]) -> dict[str, str]:
+    """Fingerprint -> signature of the photographs of ``seen_by`` that have one: neither phantoms nor synthetic ones."""
+    found: dict[str, str] = {}
+    for dataset in datasets:
+        found |= signatures_before(dataset)
+        if dataset.phantom or _sets_of_pairs(dataset):
+            continue
+        for sample in dataset.samples:
+            if sample.recipe is None and (signature := signature_of(sample.look)):
+                found[sample.fingerprint] = signature
+    return found
+
+
+def signatures_before(dataset: Dataset) -> dict[str, str]:
+    """Fingerprint -> signature of what went into a synthetic set; nothing for any other data set."""
+    return {key: one for root in _sets_of_pairs(dataset) for key, one in read_signatures(root).items()}
+
+
 def _seen_before(dataset: Dataset) -> frozenset[str]:
     """What went into a synthetic set; nothing for any other data set."""
-    if dataset.root is not None and (dataset.root / SEEN).exists():
-        return read_seen(dataset.root)
-    return frozenset()
+    return frozenset[str]().union(*(read_seen(root) for root in _sets_of_pairs(dataset)))
+
+
+def _sets_of_pairs(dataset: Dataset) -> list[Path]:
+    return [root for root in dataset.roots if (root / SEEN).exists()]
