@@ -37,7 +37,7 @@ def grow_new_vessels(
     sprouts = _sprouts(anatomy, camera, tree)
     for _ in range(elsewhere if on_disc else max(1, elsewhere)):
         x, y = _choose(rng, sprouts)
-        # Standard photograph 7, from which an NVE is called moderate, shows half a disc's area of them.
+        # Of high risk they cover half a disc's area (ETDRS), so that most of these are below it.
         reach = DISC_DIAMETER_MM / 2 * float(rng.uniform(0.3, 0.8))
         tangles.append(_tangle(rng, (x, y), float(rng.uniform(-np.pi, np.pi)), reach, 1.3))
     return tuple(tangles)
@@ -48,7 +48,7 @@ def _tangle_on_disc(rng: Generator, anatomy: Anatomy) -> VesselTree:
     angle = float(rng.normal(-np.pi / 4, 1.2))
     away = float(rng.uniform(0.45, 0.9))
     start = (away * anatomy.disc.width * np.cos(angle), away * anatomy.disc.height * np.sin(angle))
-    # Standard photograph 10A, from which an NVD is called moderate, shows a quarter to a third of the disc's area.
+    # Of high risk they cover a quarter to a third of the disc (ETDRS), as many of these do.
     reach = DISC_DIAMETER_MM / 2 * float(rng.uniform(0.45, 0.9))
     return _tangle(rng, (float(start[0]), float(start[1])), angle, reach, 2.2)
 
