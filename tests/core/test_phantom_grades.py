@@ -2,12 +2,12 @@
 
 import hashlib
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-from skimage.measure import label as components
+from scipy.ndimage import gaussian_filter, label
 
 from retina_core.phantom import CHANNELS, GRADES, LESIONS, PHANTOM_VERSION, phantom_eye, phantom_labels
 from retina_core.phantom.disease import draw_disease
@@ -74,7 +74,7 @@ def arithmetic() -> str:
     """What this machine and its numpy make of functions whose last bit is nobody's promise."""
     parts = []
     for kind in (np.float32, np.float64):
-        x = np.linspace(-4, 4, 4096, dtype=kind)
+        x: NDArray[Any] = np.linspace(-4, 4, 4096).astype(kind)
         square = x.reshape(64, 64)
         parts += [np.exp(x), np.tanh(x), np.sin(x), np.cos(x), np.log1p(np.exp(x)), np.abs(x) ** 2.4]
         parts += [np.arctan2(x, x[::-1]), np.hypot(x, x[::-1]), square @ square, gaussian_filter(square, 1.3)]
@@ -176,7 +176,7 @@ def test_grade_3_has_more_than_20_haemorrhages_in_each_quadrant(
 def test_grade_3_can_be_counted_on_its_map(image_px: int) -> None:
     half = image_px // 2
     for index in range(2):
-        parts = components(phantom_eye(SEED, index, image_px, 3).labels["haemorrhage"], connectivity=2)
+        parts, _ = label(phantom_eye(SEED, index, image_px, 3).labels["haemorrhage"], np.ones((3, 3)))
         for quadrant in (parts[:half, :half], parts[:half, half:], parts[half:, :half], parts[half:, half:]):
             assert len(np.unique(quadrant)) - 1 > 20
 
@@ -198,9 +198,9 @@ def test_numbers_and_areas_are_those_measured_in_idrid(diseases: dict[int, list[
         (2, "microaneurysm", (8, 66), (0.03, 0.32)),
         (2, "haemorrhage", (3, 31), (0.04, 1.0)),
         (2, "hard_exudate", (19, 219), (0.09, 2.6)),
-        (3, "microaneurysm", (28, 99), (0.115, 0.42)),
+        (3, "microaneurysm", (27, 80), (0.11, 0.38)),
         (3, "haemorrhage", (84, 120), (0.5, 4.5)),
-        (3, "hard_exudate", (47, 335), (0.2, 4.2)),
+        (3, "hard_exudate", (46, 336), (0.2, 4.3)),
         (4, "microaneurysm", (37, 108), (0.19, 0.49)),
         (4, "haemorrhage", (32, 170), (1.0, 8.2)),
         (4, "hard_exudate", (54, 347), (0.3, 4.4)),
