@@ -33,16 +33,31 @@ pipeline_preset = click.option(
 seed = click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="What randomness follows."
 )
+
+
+def _one_or_several(
+    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+) -> str | tuple[str, ...] | None:
+    """What was given once as itself, so that one data set is asked for as ever."""
+    return given if len(given) > 1 else given[0] if given else None
+
+
 data = click.option(
     "--data",
     "data",
-    default="phantom",
-    show_default=True,
+    default=("phantom",),
+    show_default="phantom",
+    multiple=True,
+    callback=_one_or_several,
     metavar="PATH",
-    help="A data set's folder, or phantom.",
+    help="A data set's folder, or phantom; repeatable: several are combined.",
 )
 reader = click.option(
-    "--reader", metavar="NAME", help="Who reads the data; default: whoever knows its layout."
+    "--reader",
+    metavar="NAME",
+    multiple=True,
+    callback=_one_or_several,
+    help="Who reads the data; default: whoever knows its layout. Repeatable: one for each --data, in their order.",
 )
 init = click.option(
     "--init",

@@ -266,6 +266,9 @@ class DataConfig(StageConfig):
     channels: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(_channel_names)] = setting(
         (), "label channels to use, with commas between; empty: all that every sample has"
     )
+    exclude: str = setting(
+        "", "a text file that names samples to leave out: one id per line, # begins a comment"
+    )
     fov: Literal["full", "derive"] = setting(
         "full", "field of view of a plain folder without fov/: the whole frame, or found in each photograph"
     )

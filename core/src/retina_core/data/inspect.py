@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from retina_core.config import DataConfig
 from retina_core.data.checking import Checked, examine
-from retina_core.data.opening import Readers, check_source
+from retina_core.data.opening import Readers, check_source, told_source
 from retina_core.data.sample import Dataset, LabelFacts, Sample
 from retina_core.data.threads import in_order
 from retina_core.errors import DatasetError
@@ -56,6 +56,10 @@ class Inspection:
             "schema": 1,
             "source": self.source,
             "name": dataset.name,
+            "sets": [
+                {**asdict(one), "root": None if one.root is None else str(one.root)}
+                for one in dataset.origins
+            ],
             "reader": dataset.reader,
             "phantom": dataset.phantom,
             "counts": self._counts(),
@@ -66,6 +70,7 @@ class Inspection:
             "disagreements": {
                 sample.id: list(sample.gradings) for sample in dataset if len(set(sample.gradings)) > 1
             },
+            "excluded": list(dataset.excluded),
             "split": {part: list(ids) for part, ids in self.split.items()},
             "problems": list(self.problems),
             "twins": [list(pair) for pair in self.twins],
@@ -88,9 +93,9 @@ class Inspection:
 
 
 def inspect_dataset(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     *,
-    reader: str | None = None,
+    reader: str | Sequence[str] | None = None,
     registry: Readers | None = None,
     config: DataConfig | None = None,
     seed: int = 0,
@@ -108,7 +113,7 @@ def inspect_dataset(
     dataset = checked.dataset
     split, problems = _split(checked, settings, seed)
     return Inspection(
-        source=str(source),
+        source=told_source(source),
         dataset=dataset,
         sizes=_sizes(dataset),
         channels=_channel_counts(dataset),

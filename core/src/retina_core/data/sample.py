@@ -259,7 +259,9 @@ class Dataset:
         own = {s.id: s.patient.removeprefix(put[s.id]) for s in samples}
         shared = [(own[a], own[b]) for a, b in self.twins if a in own and b in own]
         person = families(shared)
-        groups: dict[str, str] = {}  # patient -> group; the first by name where a patient's eyes are in several
+        groups: dict[
+            str, str
+        ] = {}  # patient -> group; the first by name where a patient's eyes are in several
         for sample in samples:
             patient, group = person.get(own[sample.id], own[sample.id]), sample.group or ""
             groups[patient] = min(groups.get(patient, group), group)

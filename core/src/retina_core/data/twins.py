@@ -86,7 +86,9 @@ def graded_by_twins(
         taken = sample.grade is None and twin is not None
         found.append(replace(sample, grade=twin.grade, grade_from=twin.id) if taken and twin else sample)
     taken_by = sum(sample.grade_from is not None for sample in found)
-    told = [f"{taken_by} without a grade take that of the same picture under another name"] if taken_by else []
+    told = (
+        [f"{taken_by} without a grade take that of the same picture under another name"] if taken_by else []
+    )
     for one in graders.values():
         if len({sample.grade for sample in one}) > 1:
             said = ", ".join(f"{sample.id} {sample.grade}" for sample in one)

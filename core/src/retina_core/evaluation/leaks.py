@@ -22,7 +22,9 @@ def refuse_leak(synthetic: Dataset | None, real_test: Dataset, real_train: Datas
         return
     seen = seen_by([synthetic])
     pairs = [(one.id, one.fingerprint) for one in real_test.samples if one.fingerprint in seen]
-    if not real_test.phantom and signatures_before(synthetic):  # phantoms are drawn: no file of one is saved again
+    if not real_test.phantom and signatures_before(
+        synthetic
+    ):  # phantoms are drawn: no file of one is saved again
         rest = [sample for sample in real_test.samples if sample.fingerprint not in seen]
         found = recognised([sample.look for sample in rest], signatures_before(synthetic))
         pairs += [(rest[one.place].id, one.fingerprint) for one in found]
