@@ -52,8 +52,8 @@ _COUNTS: Final[Mapping[str, Mapping[int, tuple[float, ...]]]] = {
         3: (27, 41, 61, 74, 80),
         4: (37, 43, 79, 87, 108),
     },
-    # Grade 4 goes on from the 108 that grade 3 has here: from six tenths of them to six tenths more. In IDRiD, most of
-    # whose eyes of grade 3 are so by another clause, the median rises from 32 to 48.
+    # Grade 4 goes on from the 108 that grade 3 has here: from six tenths of them to six tenths more. In IDRiD, of whose
+    # photographs hardly any shows what the rule asks of grade 3, the median rises from 32 to 48.
     HAEMORRHAGE: {2: (3, 4, 9, 19, 31), 4: (66, 96, 122, 146, 176)},
     HARD_EXUDATE: {2: (19, 36, 61, 138, 219), 3: (46, 51, 90, 302, 336), 4: (54, 80, 222, 249, 347)},
     # Where there are any; all grades together.
