@@ -116,6 +116,8 @@ def same_pictures(looks: Sequence[Look], others: Sequence[Look] | None = None) -
 
 def closeness(look: Look, other: Look) -> float:
     """Correlation of two looks where they fit best, over small changes of size and place; at most 1."""
+    if look.tobytes() > other.tobytes():  # whichever is named first: a split and an evaluation must agree
+        look, other = other, look
     scaled = _SIZES @ look.astype(np.float32) @ _SIZES.transpose(0, 2, 1)  # s h w
     fixed = other.astype(np.float32)
     spectrum = np.conj(fft.rfft2(scaled)) * fft.rfft2(fixed)

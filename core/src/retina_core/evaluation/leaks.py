@@ -13,25 +13,36 @@ def refuse_leak(synthetic: Dataset | None, real_test: Dataset, real_train: Datas
     """Refuse to test on photographs that had a part in the synthetic pairs, whatever their files hold and are called.
 
     Args:
-        real_train: where the names of those that were seen may be found.
+        real_train: what was seen of it is compared itself, and called by its name; of others the signatures are.
 
     Raises:
         LeakError: names them, and the photographs that show the same picture.
     """
     if synthetic is None:
         return
-    seen = seen_by([synthetic])
-    pairs = [(one.id, one.fingerprint) for one in real_test.samples if one.fingerprint in seen]
-    if not real_test.phantom and signatures_before(
-        synthetic
-    ):  # phantoms are drawn: no file of one is saved again
+    seen, signatures = seen_by([synthetic]), signatures_before(synthetic)
+    train = {sample.fingerprint: sample for sample in real_train.samples} if real_train else {}
+    pairs = [
+        (
+            sample.id,
+            train[sample.fingerprint].id if sample.fingerprint in train else _unnamed(sample.fingerprint),
+        )
+        for sample in real_test.samples
+        if sample.fingerprint in seen
+    ]
+    if signatures and not real_test.phantom:  # phantoms are drawn: no file of one is saved again
         rest = [sample for sample in real_test.samples if sample.fingerprint not in seen]
-        found = recognised([sample.look for sample in rest], signatures_before(synthetic))
-        pairs += [(rest[one.place].id, one.fingerprint) for one in found]
+        pairs += across(rest, [sample for print_, sample in train.items() if print_ in signatures])
+        unseen = {print_: one for print_, one in signatures.items() if print_ not in train}
+        found = recognised([sample.look for sample in rest], unseen)
+        pairs += [(rest[one.place].id, _unnamed(one.fingerprint)) for one in found]
     if pairs:
-        names = {sample.fingerprint: sample.id for sample in real_train.samples} if real_train else {}
-        named = [(tested, names.get(print_, f"photograph {print_[:12]}")) for tested, print_ in pairs]
-        raise LeakError([tested for tested, _ in pairs], synthetic.name, named)
+        raise LeakError(list(dict.fromkeys(tested for tested, _ in pairs)), synthetic.name, pairs)
+
+
+def _unnamed(fingerprint: str) -> str:
+    """A photograph of which the content hash only is known."""
+    return f"photograph {fingerprint[:12]}"
 
 
 def refuse_shared(real: Split) -> None:

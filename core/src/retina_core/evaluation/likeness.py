@@ -50,7 +50,7 @@ class LikenessEvaluator(Evaluator):
         """
         if synthetic is None:
             raise InvalidValueError("likeness", "synthetic", None, "it compares pairs; give --synthetic DIR")
-        refuse_leak(synthetic, real_test)
+        refuse_leak(synthetic, real_test, real_train)
         pairs = synthetic.samples[: self.config.compared]
         greys = intensity_comparison(_greys(real_train.samples), _greys(pairs), context.options.seed)
         channels = [channel for channel in real_train.channels if channel in synthetic.channels]

@@ -45,7 +45,7 @@ class UtilityEvaluator(Evaluator):
         Raises:
             LeakError: a test photograph had a part in the synthetic pairs.
         """
-        refuse_leak(synthetic, real_test)
+        refuse_leak(synthetic, real_test, real_train)
         for regime in context.regimes:  # what cannot be trained is refused before anything is
             lessons_for(regime, real_train, synthetic, 1)
         channels = _shared_channels(synthetic, real_train)
