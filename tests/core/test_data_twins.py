@@ -23,7 +23,7 @@ from retina_core.errors import LeakError, StageFolderError
 from retina_core.evaluation.leaks import refuse_leak, refuse_shared, uncompared
 from retina_core.formats.stage_card import SEEN, read_seen, read_signatures, write_seen
 from retina_core.phantom import phantom_eye
-from retina_core.training.fit import signatures_of
+from retina_core.training.seen import signatures_of
 
 Picture = NDArray[np.uint8]
 PHANTOMS = 60

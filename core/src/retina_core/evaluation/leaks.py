@@ -6,7 +6,7 @@ from retina_core.data.sample import Dataset, Split
 from retina_core.data.signatures import recognised
 from retina_core.data.twins import across
 from retina_core.errors import LeakError
-from retina_core.training.fit import seen_by, signatures_before
+from retina_core.training.seen import seen_by, signatures_before
 
 
 def refuse_leak(synthetic: Dataset | None, real_test: Dataset, real_train: Dataset | None = None) -> None:

@@ -16,12 +16,11 @@ import torch
 from retina_core.config import LearningConfig, PerceptualConfig, StageConfig
 from retina_core.data.prepare import PreparedSamples, prepare
 from retina_core.data.sample import Dataset
-from retina_core.data.signatures import signature_of
 from retina_core.devices import resolve_device
 from retina_core.errors import ChannelError, DatasetError, RunFolderError
 from retina_core.formats.adopting import adopt_weights, adopted_config, followed
 from retina_core.formats.lock import sole_use
-from retina_core.formats.stage_card import CARD, SEEN, is_complete, read_card, read_seen, read_signatures
+from retina_core.formats.stage_card import CARD, is_complete, read_card
 from retina_core.formats.stage_folder import load_stage, save_stage
 from retina_core.perceptual.sources import SegmenterSource, WeightsSource, perceptual_source
 from retina_core.randomness import sample_seed
@@ -35,6 +34,7 @@ from retina_core.training.loop import Loop
 from retina_core.training.options import FitOptions
 from retina_core.training.priors import priors_of
 from retina_core.training.processes import Processes
+from retina_core.training.seen import seen_before, seen_by, signatures_of
 from retina_core.training.trackers import check_trackers
 
 CALIBRATION_BATCHES = 8
@@ -250,7 +250,7 @@ class _Job:
     def _seen(self, courses: Sequence[Course]) -> set[str]:
         """As ``seen_by``, without decoding or drawing a photograph again: prepared samples know their hashes."""
         hashes = {print_ for course in courses for print_ in course.samples.fingerprints}
-        return hashes.union(*(_seen_before(lesson.dataset) for lesson in self.lessons), seen_by(self._lent()))
+        return hashes.union(*(seen_before(lesson.dataset) for lesson in self.lessons), seen_by(self._lent()))
 
     def _lent(self) -> list[Dataset]:
         """What a borrowed segmenter learnt from besides; nothing where that is what this stage learns from."""
@@ -302,41 +302,3 @@ def refuse_channels(spec: StageSpec, registry: Registry, channels: Sequence[str]
     known = getattr(registry.stage_class(spec), "known_channels", None)
     if known is not None and (missing := set(channels) - set(known)):
         raise ChannelError(f"the data set {data}", missing, spec.name, known)
-
-
-def seen_by(datasets: Iterable[Dataset]) -> set[str]:
-    """Content hashes of all photographs that had a part in some data sets: theirs, and those that a synthetic set
-    was made from.
-    """
-    hashes: set[str] = set()
-    for dataset in datasets:
-        hashes.update(sample.fingerprint for sample in dataset.samples)
-        hashes |= _seen_before(dataset)
-    return hashes
-
-
-def signatures_of(datasets: Iterable[Dataset]) -> dict[str, str]:
-    """Fingerprint -> signature of the photographs of ``seen_by`` that have one: neither phantoms nor synthetic ones."""
-    found: dict[str, str] = {}
-    for dataset in datasets:
-        found |= signatures_before(dataset)
-        if dataset.phantom or _sets_of_pairs(dataset):
-            continue
-        for sample in dataset.samples:
-            if sample.recipe is None and (signature := signature_of(sample.look)):
-                found[sample.fingerprint] = signature
-    return found
-
-
-def signatures_before(dataset: Dataset) -> dict[str, str]:
-    """Fingerprint -> signature of what went into a synthetic set; nothing for any other data set."""
-    return {key: one for root in _sets_of_pairs(dataset) for key, one in read_signatures(root).items()}
-
-
-def _seen_before(dataset: Dataset) -> frozenset[str]:
-    """What went into a synthetic set; nothing for any other data set."""
-    return frozenset[str]().union(*(read_seen(root) for root in _sets_of_pairs(dataset)))
-
-
-def _sets_of_pairs(dataset: Dataset) -> list[Path]:
-    return [root for root in dataset.roots if (root / SEEN).exists()]
