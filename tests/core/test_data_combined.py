@@ -13,8 +13,10 @@ from retina_core.data.excluding import read_exclusions
 from retina_core.data.inspect import inspect_dataset
 from retina_core.data.opening import open_dataset
 from retina_core.errors import DatasetError, InvalidValueError, PathError
+from retina_core.formats.stage_card import write_seen
 from retina_core.run_plan import PipelineRequest
 from retina_core.training.fit import learnable
+from retina_core.training.seen import signatures_of
 
 
 def listed(root: Path, text: str) -> DataConfig:
@@ -106,6 +108,14 @@ def test_what_cannot_be_combined_is_refused(
     places = {"chase": folders.chase(), "hrf": folders.hrf(), "phantom": "phantom"}
     with pytest.raises(InvalidValueError, match=said):
         open_dataset([places[one] for one in sources], reader=reader, registry=readers)
+
+
+def test_photographs_beside_synthetic_pairs_have_signatures(folders: Any, readers: Any) -> None:
+    real, pairs = folders.plain(name="real"), folders.plain(name="pairs")
+    write_seen(pairs, ["a" * 64])
+    whole = open_dataset([real, pairs], registry=readers)
+    assert set(signatures_of([whole])) == {one.fingerprint for one in whole if one.origin == "real"}
+    assert signatures_of([open_dataset(pairs, registry=readers)]) == {}
 
 
 def test_a_reader_for_each(folders: Any, readers: Any) -> None:

@@ -97,7 +97,8 @@ def test_flat_and_tiny_pictures_have_no_twins() -> None:
 
 def test_a_look_is_small_and_forgets_the_light(photos: list[Picture]) -> None:
     look = look_of(photos[0])
-    assert (look.shape, look.dtype) == ((LOOK_PX, LOOK_PX), np.int8)
+    assert look.shape == (LOOK_PX, LOOK_PX)
+    assert look.dtype == np.int8
     dimmed = look_of((photos[0] // 2).astype(np.uint8))
     assert np.corrcoef(look.ravel(), dimmed.ravel())[0, 1] > 0.9
 

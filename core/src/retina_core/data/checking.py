@@ -60,9 +60,8 @@ def check_dataset(dataset: Dataset, progress: Callable[[int, int], None] | None 
     """Decode every picture of every sample; ``progress`` is called with how many of how many are done."""
     sound: list[Sample] = []
     problems: list[str] = []
-    drawn = any(
-        (root / SEEN).is_file() for root in dataset.roots
-    )  # pairs of one generator, and no photographs
+    # Pairs of one generator are no photographs.
+    drawn = bool(dataset.roots) and all((root / SEEN).is_file() for root in dataset.roots)
     for done, found in enumerate(in_order(partial(examine, look=not drawn), dataset.samples)):
         problems.extend(found.problems)
         if found.facts is not None:
