@@ -21,8 +21,8 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from retina_core import listed
 from retina_core.errors import InvalidValueError, UnknownKeyError, UnknownPresetError
-from retina_core.names import channel_name
 
 PRESETS = ("quick", "standard", "paper")
 PERCEPTUAL = "Park et al. 2019, arXiv 1903.07291"
@@ -38,29 +38,6 @@ def _power_of_two(value: int) -> int:
     if value & (value - 1):
         raise ValueError("must be a power of two")
     return value
-
-
-def _words(value: Any) -> Any:
-    return (
-        tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
-    )
-
-
-def _numbers(value: Any) -> Any:
-    return (value,) if isinstance(value, int) else _words(value)
-
-
-def _grades(grades: tuple[int, ...]) -> tuple[int, ...]:
-    if not set(grades) <= set(range(5)):
-        raise ValueError("a grade is 0, 1, 2, 3 or 4; write some of them with commas between")
-    return grades
-
-
-def _channel_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    found = tuple(channel_name(name) for name in names)
-    if len(set(found)) < len(found):
-        raise ValueError("a channel is named twice")
-    return found
 
 
 PowerOfTwo = Annotated[int, AfterValidator(_power_of_two)]
@@ -263,9 +240,9 @@ class PerceptualConfig(GANConfig):
 class DataConfig(StageConfig):
     """What can be set about the data (``--set data.KEY=VALUE``)."""
 
-    channels: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(_channel_names)] = setting(
-        (), "label channels to use, with commas between; empty: all that every sample has"
-    )
+    channels: Annotated[
+        tuple[str, ...], BeforeValidator(listed.words), AfterValidator(listed.channel_names)
+    ] = setting((), "label channels to use, with commas between; empty: all that every sample has")
     exclude: str = setting(
         "", "a text file that names samples to leave out: one id per line, # begins a comment"
     )
@@ -283,7 +260,9 @@ class DataConfig(StageConfig):
         "training",
         "phantoms to train on: the usual ones, or those kept for starters; both have the same test eyes",
     )
-    phantom_grades: Annotated[tuple[int, ...], BeforeValidator(_numbers), AfterValidator(_grades)] = setting(
+    phantom_grades: Annotated[
+        tuple[int, ...], BeforeValidator(listed.numbers), AfterValidator(listed.grades)
+    ] = setting(
         (),
         "grades of retinopathy that phantoms have, with commas between, dealt out in turn from the highest on, one named "
         "twice twice as often; empty: healthy eyes without a grade",

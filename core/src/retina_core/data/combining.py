@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from retina_core.config import DataConfig
+from retina_core.data.origin import Origin
 from retina_core.data.pictures import FilePicture, PictureSource
 from retina_core.data.readers.base import channels_in_use
-from retina_core.data.sample import Dataset, Origin, Sample
+from retina_core.data.sample import Dataset, Sample
 
 
 def combined(datasets: Sequence[Dataset], config: DataConfig) -> Dataset:

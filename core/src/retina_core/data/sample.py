@@ -14,6 +14,7 @@ import numpy as np
 from retina_core.data.fov import derive_fov
 from retina_core.data.looks import Look, look_of
 from retina_core.data.masks import SMOOTHED, Mask, NotAMaskError, binarised
+from retina_core.data.origin import Origin
 from retina_core.data.pictures import PictureSource, decoded
 from retina_core.data.pixels import FIRST_FRAME, Picture
 from retina_core.data.split import families, held_out
@@ -134,18 +135,6 @@ class Sample:
             return derive_fov(self.photo_array() if photo is None else photo)
         width, height = self.photo.size()
         return np.ones((height, width), dtype=np.bool_)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """One of the data sets that were combined."""
-
-    name: str
-    reader: str
-    root: Path | None
-    samples: int
-    citation: str
-    licence: str
 
 
 @dataclass(frozen=True, eq=False)
