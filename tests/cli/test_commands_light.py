@@ -134,6 +134,19 @@ class TestPhantomSet:
         assert files
         assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
 
+    def test_grades_are_dealt_out_in_turn(self, tmp_path: Path) -> None:
+        out = tmp_path / "eyes"
+        result = retina("data", "phantom", "--out", out, "--count", 3, "--size", 48, "--grade", "0,4")
+        assert result.exit_code == 0
+        rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+        assert [row["grade"] for row in rows] == [4, 0, 4]
+        new_vessels = [pixels(out / row["neovascularisation_file_name"]).any() for row in rows]
+        assert new_vessels == [True, False, True]
+
+    def test_what_is_no_grade_is_refused_before_any_work(self, tmp_path: Path) -> None:
+        assert "'5' is no grade" in refusal("data", "phantom", "--out", tmp_path / "eyes", "--grade", "1,5")
+        assert not (tmp_path / "eyes").exists()
+
     def test_folder_that_holds_something_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "mine.txt").write_text("precious")
         assert "not empty" in refusal("data", "phantom", "--out", tmp_path, "--count", 1)

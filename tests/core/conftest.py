@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
@@ -14,9 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from retina_core.data.readers.chase_db1 import ChaseDB1Reader
+from retina_core.data.readers.drive import DRIVEReader
+from retina_core.data.readers.fgadr import FGADRReader
 from retina_core.data.readers.folder import FolderReader
 from retina_core.data.readers.hrf import HRFReader
+from retina_core.data.readers.idrid import IDRiDReader
+from retina_core.data.readers.messidor import MessidorReader
 from retina_core.data.readers.phantom import PhantomReader
+from retina_core.data.readers.stare import STAREReader
 from retina_core.specs import ReaderSpec
 
 Picture = NDArray[np.uint8]
@@ -26,7 +33,18 @@ class CoreReaders:
     """The readers that come with the core, and no plugin that may be installed."""
 
     known: ClassVar = {
-        reader.name: reader for reader in (ChaseDB1Reader, FolderReader, HRFReader, PhantomReader)
+        reader.name: reader
+        for reader in (
+            ChaseDB1Reader,
+            DRIVEReader,
+            FGADRReader,
+            FolderReader,
+            HRFReader,
+            IDRiDReader,
+            MessidorReader,
+            PhantomReader,
+            STAREReader,
+        )
     }
 
     def readers(self) -> tuple[ReaderSpec, ...]:
@@ -118,6 +136,19 @@ def folders(tmp_path: Path) -> FolderMaker:
 @pytest.fixture
 def readers() -> CoreReaders:
     return CoreReaders()
+
+
+_spec = importlib.util.spec_from_file_location("published", Path(__file__).with_name("published.py"))
+assert _spec is not None
+assert _spec.loader is not None
+_published = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_published)
+
+
+@pytest.fixture
+def published() -> ModuleType:
+    """Layouts of published data sets, made up."""
+    return _published
 
 
 @pytest.fixture

@@ -208,7 +208,7 @@ def test_a_path_without_data_is_refused(tmp_path: Path, readers: Any, make: Any,
 def test_an_unknown_layout_names_the_readers(tmp_path: Path, readers: Any) -> None:
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(
-        UnknownLayoutError, match=r"no reader knows its layout.*--reader.*chase_db1, folder, hrf"
+        UnknownLayoutError, match=r"no reader knows its layout.*--reader.*chase_db1, drive, fgadr, folder"
     ):
         opened(readers, tmp_path)
 

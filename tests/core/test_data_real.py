@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from retina_core.config import DataConfig
+from retina_core.data.checking import examine
 from retina_core.data.fov import derive_fov, paste_back
 from retina_core.data.opening import open_dataset
 from retina_core.data.prepare import prepare_sample
+from retina_core.data.readers.idrid import IDRiDReader
 from retina_core.data.sample import Dataset
 
 
@@ -25,6 +29,17 @@ def real(opened: dict[Path, Dataset], folder: Path) -> Dataset:
     if folder not in opened:
         opened[folder] = open_dataset(folder)
     return opened[folder]
+
+
+@pytest.fixture
+def idrid(real_data: Path) -> Dataset:
+    """IDRiD by its names: nothing is decoded, which would take 20 s."""
+    if not (real_data / "IDRiD").is_dir():
+        pytest.skip("IDRiD is not among the real photographs")
+    problems: list[str] = []
+    dataset = IDRiDReader().read(real_data / "IDRiD", problems, DataConfig())
+    assert not problems
+    return dataset
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -88,3 +103,48 @@ def test_the_derived_fov_is_a_disc_on_chase_db1(real_data: Path, opened: dict[Pa
         disc = np.hypot(rows - y.mean(), columns - x.mean()) <= np.sqrt(fov.sum() / np.pi)
         assert (fov & disc).sum() / (fov | disc).sum() > 0.985
         assert (sample.label_array("vessel") & ~fov).sum() < 0.005 * sample.label_array("vessel").sum()
+
+
+def test_idrid_has_its_counts_and_split(idrid: Dataset) -> None:
+    assert idrid.channels == ("optic_disc", "microaneurysm", "haemorrhage", "hard_exudate", "soft_exudate")
+    parts = Counter((sample.official, bool(sample.labels)) for sample in idrid)
+    assert parts == {("train", True): 54, ("test", True): 27, ("train", False): 413, ("test", False): 103}
+    assert len({sample.id for sample in idrid}) == 597
+
+
+def test_idrid_has_its_grades(idrid: Dataset) -> None:
+    graded = [sample for sample in idrid if sample.grade is not None]
+    counts = {half: Counter(s.grade for s in graded if s.official == half) for half in ("train", "test")}
+    assert counts["train"] == {0: 134, 1: 20, 2: 136, 3: 74, 4: 49}
+    assert counts["test"] == {0: 34, 1: 5, 2: 32, 3: 19, 4: 13}
+    assert all(sample.labels == {} for sample in graded)
+
+
+def test_lesions_that_an_eye_of_idrid_does_not_have_are_empty(idrid: Dataset) -> None:
+    lesioned = [sample for sample in idrid if sample.labels]
+    assert all(set(sample.labels) == set(idrid.channels) for sample in lesioned)
+    empty = Counter(name for s in lesioned for name, source in s.labels.items() if source is None)
+    assert empty == {"soft_exudate": 41, "haemorrhage": 1}
+    [without] = [sample for sample in lesioned if sample.labels["haemorrhage"] is None]
+    assert without.id == "segmentation_IDRiD_43"
+    assert not without.label_array("haemorrhage").any()
+
+
+def test_maps_of_idrid_are_masks_whatever_their_kind(idrid: Dataset) -> None:
+    """Palettes of the values 0 and 1, and one RGBA: that of photograph 81's hard exudates."""
+    for name in ("segmentation_IDRiD_01", "segmentation_IDRiD_81"):
+        sample = next(sample for sample in idrid if sample.id == name)
+        found = examine(sample)
+        assert found.problems == ()
+        assert found.facts
+        assert found.facts.size == (1072, 712)
+        assert 0 < found.facts.labels["hard_exudate"].fov_share < 0.1
+        assert 0.01 < found.facts.labels["optic_disc"].fov_share < 0.05
+
+
+def test_the_derived_fov_of_idrid_holds_the_optic_disc(idrid: Dataset) -> None:
+    """A disc that the frame cuts above and below."""
+    for sample in [s for s in idrid if s.labels][::27]:
+        fov = sample.fov_array()
+        assert 0.6 < fov.mean() < 0.9
+        assert (sample.label_array("optic_disc") & ~fov).sum() == 0

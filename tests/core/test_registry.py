@@ -62,7 +62,17 @@ GOOD = {"retina_label_generators": [stage("good")]}
 class TestRows:
     def test_core_readers_are_offered_through_the_same_hooks(self) -> None:
         registry = Registry.of()
-        assert names(registry, "reader") == ["chase_db1", "folder", "hrf", "phantom"]
+        assert names(registry, "reader") == [
+            "chase_db1",
+            "drive",
+            "fgadr",
+            "folder",
+            "hrf",
+            "idrid",
+            "messidor",
+            "phantom",
+            "stare",
+        ]
         assert {row.distribution for row in registry.rows} == {"retina-core"}
 
     def test_row_has_the_keys_that_programs_read(self) -> None:

@@ -3,7 +3,7 @@
     preset = "quick"                 # top-level keys are the command's options
     evaluator = ["unet"]
     count = 100
-    data = "CHASE_DB1"               # or [data] with path = "CHASE_DB1" and settings
+    data = "CHASE_DB1"               # or a list of folders; or [data] with path = "CHASE_DB1" and settings
 
     [labels]                         # tables are the prefixes of --set
     stage = "dcgan"
@@ -38,9 +38,9 @@ OPTIONS: dict[str, type | tuple[type, ...]] = {
     **{
         "labels": str,
         "translator": str,
-        "data": str,
+        "data": (str, list),
         "evaluator": (str, list),
-        "reader": str,
+        "reader": (str, list),
         "preset": str,
     },
     **{
@@ -54,7 +54,7 @@ OPTIONS: dict[str, type | tuple[type, ...]] = {
     },
 }
 """Top-level keys and what they hold."""
-REPEATED = ("evaluator", "track")
+REPEATED = ("data", "evaluator", "reader", "track")
 
 
 @dataclass(frozen=True)

@@ -33,16 +33,31 @@ pipeline_preset = click.option(
 seed = click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="What randomness follows."
 )
+
+
+def _one_or_several(
+    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+) -> str | tuple[str, ...] | None:
+    """What was given once as itself, so that one data set is asked for as ever."""
+    return given if len(given) > 1 else given[0] if given else None
+
+
 data = click.option(
     "--data",
     "data",
-    default="phantom",
-    show_default=True,
+    default=("phantom",),
+    show_default="phantom",
+    multiple=True,
+    callback=_one_or_several,
     metavar="PATH",
-    help="A data set's folder, or phantom.",
+    help="A data set's folder, or phantom; repeatable: several are combined.",
 )
 reader = click.option(
-    "--reader", metavar="NAME", help="Who reads the data; default: whoever knows its layout."
+    "--reader",
+    metavar="NAME",
+    multiple=True,
+    callback=_one_or_several,
+    help="Who reads the data; default: whoever knows its layout. Repeatable: one for each --data, in their order.",
 )
 init = click.option(
     "--init",
@@ -65,6 +80,14 @@ settings = click.option(
     metavar="KEY=VALUE",
     help="One setting; repeatable. See: retina show STAGE.",
 )
+
+
+def grades(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, ...]:
+    """The grades of ``--grade``, such as ``0,1,2,3,4``; none where it is not given."""
+    words = [word.strip() for word in text.split(",")] if text else []
+    if wrong := [word for word in words if word not in {"0", "1", "2", "3", "4"}]:
+        raise click.BadParameter(f"{wrong[0]!r} is no grade; write some of 0,1,2,3,4 with commas between")
+    return tuple(map(int, words))
 
 
 def out(meaning: str, *, required: bool = True) -> Callable[[Command], Command]:

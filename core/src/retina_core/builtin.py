@@ -21,9 +21,34 @@ def retina_datasets() -> Sequence[ReaderSpec]:
             "HRF: 45 photographs of three groups, vessels and fields of view",
         ),
         ReaderSpec(
+            "drive",
+            f"{readers}.drive:DRIVEReader",
+            "DRIVE: 40 photographs, vessels and fields of view",
+        ),
+        ReaderSpec(
+            "stare",
+            f"{readers}.stare:STAREReader",
+            "STARE: 20 photographs, vessels, packed or not",
+        ),
+        ReaderSpec(
+            "idrid",
+            f"{readers}.idrid:IDRiDReader",
+            "IDRiD: 81 photographs with lesions and optic discs, 516 with grades; both parts or one",
+        ),
+        ReaderSpec(
+            "fgadr",
+            f"{readers}.fgadr:FGADRReader",
+            "FGADR: 1,842 photographs with six lesions and grades",
+        ),
+        ReaderSpec(
+            "messidor",
+            f"{readers}.messidor:MessidorReader",
+            "Messidor and Messidor-2: photographs only, grades where their table is there",
+        ),
+        ReaderSpec(
             "folder",
             f"{readers}.folder:FolderReader",
-            "images/ with labels/<channel>/ or masks/, any kind of picture",
+            "images/ with labels/<channel>/, masks/ or maps of classes, any kind of picture",
         ),
         ReaderSpec(
             "phantom",

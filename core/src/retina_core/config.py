@@ -21,8 +21,8 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from retina_core import listed
 from retina_core.errors import InvalidValueError, UnknownKeyError, UnknownPresetError
-from retina_core.names import channel_name
 
 PRESETS = ("quick", "standard", "paper")
 PERCEPTUAL = "Park et al. 2019, arXiv 1903.07291"
@@ -38,19 +38,6 @@ def _power_of_two(value: int) -> int:
     if value & (value - 1):
         raise ValueError("must be a power of two")
     return value
-
-
-def _words(value: Any) -> Any:
-    return (
-        tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
-    )
-
-
-def _channel_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    found = tuple(channel_name(name) for name in names)
-    if len(set(found)) < len(found):
-        raise ValueError("a channel is named twice")
-    return found
 
 
 PowerOfTwo = Annotated[int, AfterValidator(_power_of_two)]
@@ -263,8 +250,11 @@ class PerceptualConfig(GANConfig):
 class DataConfig(StageConfig):
     """What can be set about the data (``--set data.KEY=VALUE``)."""
 
-    channels: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(_channel_names)] = setting(
-        (), "label channels to use, with commas between; empty: all that every sample has"
+    channels: Annotated[
+        tuple[str, ...], BeforeValidator(listed.words), AfterValidator(listed.channel_names)
+    ] = setting((), "label channels to use, with commas between; empty: all that every sample has")
+    exclude: str = setting(
+        "", "a text file that names samples to leave out: one id per line, # begins a comment"
     )
     fov: Literal["full", "derive"] = setting(
         "full", "field of view of a plain folder without fov/: the whole frame, or found in each photograph"
@@ -279,6 +269,14 @@ class DataConfig(StageConfig):
     phantom_series: Literal["training", "starter"] = setting(
         "training",
         "phantoms to train on: the usual ones, or those kept for starters; both have the same test eyes",
+    )
+    phantom_grades: Annotated[
+        tuple[int, ...], BeforeValidator(listed.numbers), AfterValidator(listed.grades)
+    ] = setting(
+        (),
+        "grades of retinopathy that phantoms have, with commas between, dealt out in turn from the highest on, one named "
+        "twice twice as often; empty: healthy eyes without a grade",
+        source="ICDR, Wilkinson et al. 2003",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **{name: {} for name in PRESETS},

@@ -192,13 +192,15 @@ class DatasetError(DataError):
 
 
 class LeakError(DataError):
-    """A test photograph was seen by a generative model."""
+    """A test photograph was seen by a generative model, as it is or saved another way."""
 
-    def __init__(self, sample_ids: Sequence[str], origin: str) -> None:
-        self.sample_ids, self.origin = tuple(sample_ids), origin
+    def __init__(self, sample_ids: Sequence[str], origin: str, pairs: Sequence[tuple[str, str]] = ()) -> None:
+        """``pairs``: test photographs, each with the one that was seen and shows the same picture."""
+        self.sample_ids, self.origin, self.pairs = tuple(sample_ids), origin, tuple(pairs)
+        lines = "".join(f"\n  {tested} shows the same picture as {seen}" for tested, seen in self.pairs)
         super().__init__(
             f"{len(self.sample_ids)} test photograph(s) were seen in training of {origin}: "
-            f"{', '.join(self.sample_ids[:5])}; evaluate on photographs that it has not seen, or train it again"
+            f"{', '.join(self.sample_ids[:5])}; evaluate on photographs that it has not seen, or train it again{lines}"
         )
 
 

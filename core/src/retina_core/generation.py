@@ -16,7 +16,7 @@ from retina_core.errors import InvalidValueError
 from retina_core.fast_mode import choose_mode, make_ready
 from retina_core.formats.lock import sole_use
 from retina_core.formats.sample_set import SampleSetWriter, SyntheticSample
-from retina_core.formats.stage_card import StageCard, read_card, read_seen
+from retina_core.formats.stage_card import StageCard, read_card, read_seen, read_signatures
 from retina_core.formats.stage_folder import load_stage
 from retina_core.interruption import stop_requests
 from retina_core.painter import CHUNK, Painter
@@ -79,7 +79,9 @@ def generate(
         if not writer.complete:
             _write_all(painter, screen, cards, writer, range(count)[shard[0] :: shard[1]], options, registry)
             seen = read_seen(folders[0]) | read_seen(folders[1]) | ({manner} if manner else set())
-            writer.finish(sorted(seen), synthetic_card(cards, len(writer.rows), seed, manner))
+            signatures = read_signatures(folders[0]) | read_signatures(folders[1])
+            card = synthetic_card(cards, len(writer.rows), seed, manner)
+            writer.finish(sorted(seen), card, signatures)
     return out
 
 

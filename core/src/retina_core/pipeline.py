@@ -228,6 +228,9 @@ def _data_facts(split: Split) -> dict[str, Any]:
         "channels": list(train.channels),
         "train": [_sample_facts(sample) for sample in train.samples],
         "test": [_sample_facts(sample) for sample in split.test.samples],
+        "sets": [{"name": one.name, "reader": one.reader, "samples": one.samples} for one in train.origins],
+        "excluded": list(train.excluded),
+        "left_out": list(split.left_out),
         "citation": train.citation,
         "licence": train.licence,
         "notes": list(train.notes),
@@ -235,4 +238,5 @@ def _data_facts(split: Split) -> dict[str, Any]:
 
 
 def _sample_facts(sample: Sample) -> dict[str, str]:
-    return {"id": sample.id, "patient": sample.patient, "fingerprint": sample.identity}
+    facts = {"id": sample.id, "patient": sample.patient, "fingerprint": sample.identity}
+    return {**facts, "grade_from": sample.grade_from} if sample.grade_from else facts

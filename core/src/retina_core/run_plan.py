@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from retina_core.config import DataConfig, LearningConfig, StageConfig
+from retina_core.data.excluding import read_exclusions
 from retina_core.data.opening import PHANTOM, open_dataset
 from retina_core.data.sample import Split
 from retina_core.devices import resolve_device
@@ -44,8 +45,10 @@ class PipelineRequest:
     labels: str
     translator: str
     evaluators: tuple[str, ...] = ()
-    data: str = PHANTOM
-    reader: str | None = None
+    data: str | tuple[str, ...] = PHANTOM
+    """A folder, or several that are combined, or ``phantom``."""
+    reader: str | tuple[str, ...] | None = None
+    """Who reads all of them, or one for each."""
     preset: str | None = None
     """``quick``, ``standard``, ``paper``; None: ``quick`` for phantoms, ``standard`` for any other data."""
     init: str | None = None
@@ -62,9 +65,18 @@ class PipelineRequest:
     regimes: tuple[str, ...] = ("REAL", "SYNTH")
 
     def facts(self) -> dict[str, Any]:
-        """The request as ``run.json`` holds it: without the folder, which says where and not what."""
+        """The request as ``run.json`` holds it: without the folder, which says where and not what.
+
+        What a file of ``data.exclude`` names stands in its place, so that another content is another request.
+
+        Raises:
+            PathError: that file cannot be read.
+        """
         values = asdict(self)
+        values["settings"] = {prefix: dict(chosen) for prefix, chosen in self.settings.items()}
         del values["out"]
+        if path := values["settings"].get("data", {}).get("exclude"):
+            values["settings"]["data"]["exclude"] = sorted(read_exclusions(path))
         return cast(dict[str, Any], json.loads(json.dumps(values, default=list)))
 
     @property
@@ -75,7 +87,9 @@ class PipelineRequest:
     @property
     def folder(self) -> Path:
         """``out``, or ``runs/<labels>-<translator>-<data>-<hash>``."""
-        name = f"{self.labels}-{self.translator}-{Path(self.data).name.lower()}-{self.digest[:8]}"
+        sources = [self.data] if isinstance(self.data, str) else self.data
+        data = "+".join(Path(source).name.lower() for source in sources)
+        name = f"{self.labels}-{self.translator}-{data}-{self.digest[:8]}"
         return self.out or Path("runs") / name
 
     @property

@@ -148,7 +148,10 @@ class LearningStage(Stage):
     reads_photos: ClassVar[bool] = True
     """Whether training needs photographs, or label maps alone."""
     masks_absent: ClassVar[bool] = False
-    """Whether the step leaves out channels that a sample was not annotated for (``Batch.present``)."""
+    """Whether the step leaves out channels that a sample was not annotated for (``Batch.present``).
+
+    Where it does not, samples that lack one of the channels in use are kept from it.
+    """
     previews: ClassVar[int] = 16
     """Samples in a preview."""
     label_form: ClassVar[Literal["soft", "binary"]] = "soft"

@@ -41,8 +41,8 @@ from retina_cli.settings import parse_settings
 def evaluate(
     session: Session,
     synthetic: Path | None,
-    data: str,
-    reader: str | None,
+    data: str | tuple[str, ...],
+    reader: str | tuple[str, ...] | None,
     evaluators: tuple[str, ...],
     out: Path,
     regimes: str,

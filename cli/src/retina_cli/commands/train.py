@@ -27,8 +27,8 @@ from retina_cli.settings import parse_settings
 def train(
     session: Session,
     stage: str,
-    data: str,
-    reader: str | None,
+    data: str | tuple[str, ...],
+    reader: str | tuple[str, ...] | None,
     out: Path,
     preset: str,
     init: str | None,

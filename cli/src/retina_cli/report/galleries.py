@@ -132,7 +132,7 @@ def _real(contents: RunContents, request: Facts, configs: Facts) -> Iterator[Sho
     from retina_core.config import DataConfig
 
     config = DataConfig.restore("data", section(configs, "data"))
-    dataset = open_dataset(str(request["data"]), reader=request.get("reader"), config=config)
+    dataset = open_dataset(request["data"], reader=request.get("reader"), config=config)
     learnt = {sample.get("fingerprint") for sample in entries(contents.facts, "train")}
     chosen = [sample for sample in dataset if sample.identity in learnt][:REAL_PAIRS]
     for sample in chosen:

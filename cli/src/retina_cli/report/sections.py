@@ -160,7 +160,7 @@ def run_rows(contents: RunContents) -> list[tuple[str, str]]:
         ("Label generator", str(request.get("labels", NONE))),
         ("Image translator", str(request.get("translator", NONE))),
         ("Evaluators", listed(entries(request, "evaluators")) or "none"),
-        ("Data", str(Path(str(request.get("data", NONE))).name)),  # where it lies on this machine stays here
+        ("Data", _data_names(request)),
         ("Preset", str(run.get("preset") or request.get("preset") or NONE)),
         ("Seed", str(run.get("seed", request.get("seed", NONE)))),
         ("Pairs made", f"{len(contents.pairs):,}"),
@@ -265,3 +265,9 @@ def _curves(title: str, lines: Mapping[str, tuple[LogRows, str]]) -> Drawn:
         series.append(Series(name, tuple(found.get(place) for place in x)))
     figure = Curves(title, "seen images", "", tuple(x), tuple(series))
     return Drawn("chart", title, svg=charts.curves(figure))
+
+
+def _data_names(request: Facts) -> str:
+    """What the data's folders are called; where they lie on this machine stays here."""
+    found = request.get("data", NONE)
+    return ", ".join(Path(str(one)).name for one in (found if isinstance(found, list) else [found]))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 from retina_core.data.fov import fov_box
+from retina_core.data.looks import look_of
 from retina_core.data.masks import Mask
 from retina_core.data.pictures import PictureSource, decoded
 from retina_core.data.pixels import TURNED
@@ -22,6 +24,7 @@ from retina_core.data.sample import (
     read_mask_told,
 )
 from retina_core.data.threads import in_order
+from retina_core.data.twins import among, graded_by_twins
 from retina_core.errors import PathError
 from retina_core.formats.stage_card import SEEN
 from retina_core.names import MOST_CHANNELS, channel_name, is_visible, shown
@@ -57,34 +60,47 @@ def check_dataset(dataset: Dataset, progress: Callable[[int, int], None] | None 
     """Decode every picture of every sample; ``progress`` is called with how many of how many are done."""
     sound: list[Sample] = []
     problems: list[str] = []
-    for done, found in enumerate(in_order(examine, dataset.samples)):
+    # Pairs of one generator are no photographs.
+    drawn = bool(dataset.roots) and all((root / SEEN).is_file() for root in dataset.roots)
+    for done, found in enumerate(in_order(partial(examine, look=not drawn), dataset.samples)):
         problems.extend(found.problems)
         if found.facts is not None:
             sound.append(replace(dataset.samples[done], facts=found.facts))
         if progress is not None:
             progress(done + 1, len(dataset))
     twins = _same_photos(sound)
-    problems.extend(f"{b.photo.name}: the same photograph as {a.photo.name}; leave one out" for a, b in twins)
+    if not dataset.repeats:
+        problems.extend(
+            f"{b.photo.name}: the same photograph as {a.photo.name}; leave one out"
+            for a, b in twins
+            if a.origin == b.origin
+        )
     problems.extend(_shared_ids(dataset.samples))
     problems.extend(_bad_names(dataset))
     if len(sound) == len(dataset):  # else a channel may look empty because of what could not be read
         problems.extend(_empty_channels(dataset, sound))
-    noted = replace(dataset, samples=tuple(sound), notes=(*dataset.notes, *_notes(dataset.channels, sound)))
+    repeated = (f"{len(twins)} photographs are there twice",) if twins and dataset.repeats else ()
+    alike = among(sound) if not drawn else ()
+    shared = tuple(sorted({*alike, *((a.id, b.id) for a, b in twins)}))
+    graded, told = graded_by_twins(sound, shared)
+    notes = (*dataset.notes, *repeated, *_seen_again(alike), *told, *_notes(dataset.channels, sound))
+    noted = replace(dataset, samples=tuple(graded), notes=notes, twins=shared)
     return Checked(noted, tuple(problems), tuple((a.id, b.id) for a, b in twins))
 
 
-def examine(sample: Sample) -> Examination:
-    """Read all of a sample's pictures once."""
-    reading = _Reading(sample)
+def examine(sample: Sample, *, look: bool = False) -> Examination:
+    """Read all of a sample's pictures once; with ``look``, keep what its photograph shows, small."""
+    reading = _Reading(sample, look)
     facts = reading.facts()
-    return Examination(None if reading.problems else facts, tuple(reading.problems))
+    problems = tuple(dict.fromkeys(reading.problems))  # several channels may lie in one file
+    return Examination(None if problems else facts, problems)
 
 
 class _Reading:
     """One sample being read: what cannot be used becomes a line, and the rest is still looked at."""
 
-    def __init__(self, sample: Sample) -> None:
-        self.sample = sample
+    def __init__(self, sample: Sample, look: bool) -> None:
+        self.sample, self.look = sample, look
         self.problems: list[str] = []
         self.changes: tuple[str, ...] = ()
         self.map_changes: list[str] = []
@@ -115,6 +131,7 @@ class _Reading:
             labels={channel: facts for channel, facts in labels.items() if facts is not None},
             changes=self.changes,
             map_changes=tuple(self.map_changes),
+            look=look_of(rgb) if self.look else None,
         )
 
     def label(
@@ -175,6 +192,14 @@ def _same_photos(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
         if known is not sample:
             twins.append((known, sample))
     return twins
+
+
+def _seen_again(alike: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A line for photographs that show one picture, saved another way."""
+    if alike:
+        count = len({second for _, second in alike})
+        said = "photographs show" if count > 1 else "photograph shows"
+        yield f"{count} {said} a picture that is there already, saved another way; a split keeps them on one side"
 
 
 def _shared_ids(samples: Sequence[Sample]) -> Iterator[str]:

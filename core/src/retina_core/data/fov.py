@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from retina_core.data.masks import Mask
+from retina_core.data.masks import Mask, brightest
 from retina_core.data.pixels import Picture
 
 Plane = NDArray[np.float32]
@@ -45,21 +45,21 @@ def derive_fov(photo: Picture) -> Mask:
     """
     height, width = photo.shape[:2]
     factor = -(-max(height, width) // _WORKING_PX)
-    brightest = Image.fromarray(np.asarray(Image.fromarray(photo).reduce(factor)).max(axis=2))
-    bright = _bright_part(np.asarray(brightest.filter(ImageFilter.MedianFilter(3))))
+    small = Image.fromarray(brightest(np.asarray(Image.fromarray(photo).reduce(factor))))
+    bright = _bright_part(np.asarray(small.filter(ImageFilter.MedianFilter(3))))
     frame = Image.new("1", (width, height))
     if bright.mean() >= MIN_SHARE:
         ImageDraw.Draw(frame).polygon(_outline(bright, factor), fill=1)
     return np.array(frame)
 
 
-def _bright_part(brightest: NDArray[np.uint8]) -> Mask:
+def _bright_part(levels: NDArray[np.uint8]) -> Mask:
     """The largest connected part that stands out of the frame's black."""
-    black = min(float(np.percentile(brightest, 1)), _BLACKEST)
-    bright = ndimage.binary_opening(brightest > black + _OVER_BLACK, iterations=3)
+    black = min(float(np.percentile(levels, 1)), _BLACKEST)
+    bright = ndimage.binary_opening(levels > black + _OVER_BLACK, iterations=3)
     parts, count = ndimage.label(bright)
     if count == 0:
-        return np.zeros(brightest.shape, dtype=np.bool_)
+        return np.zeros(levels.shape, dtype=np.bool_)
     largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
     return np.asarray(parts == largest)
 

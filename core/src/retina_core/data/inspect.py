@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from retina_core.config import DataConfig
 from retina_core.data.checking import Checked, examine
-from retina_core.data.opening import Readers, check_source
+from retina_core.data.opening import Readers, check_source, told_source
 from retina_core.data.sample import Dataset, LabelFacts, Sample
 from retina_core.data.threads import in_order
 from retina_core.errors import DatasetError
@@ -47,7 +47,7 @@ class Inspection:
     """``train`` and ``test`` -> ids; empty where it cannot be split."""
     problems: tuple[str, ...]
     twins: tuple[tuple[str, str], ...]
-    """Pairs of ids whose photographs are the same."""
+    """Pairs of ids whose photographs show the same picture."""
 
     def to_json(self) -> dict[str, object]:
         """As ``retina data inspect --json`` prints it."""
@@ -56,6 +56,10 @@ class Inspection:
             "schema": 1,
             "source": self.source,
             "name": dataset.name,
+            "sets": [
+                {**asdict(one), "root": None if one.root is None else str(one.root)}
+                for one in dataset.origins
+            ],
             "reader": dataset.reader,
             "phantom": dataset.phantom,
             "counts": self._counts(),
@@ -63,6 +67,10 @@ class Inspection:
             "fov": dataset.fov_rule,
             "channels": [asdict(channel) for channel in self.channels],
             "observers": dict(self.observers),
+            "disagreements": {
+                sample.id: list(sample.gradings) for sample in dataset if len(set(sample.gradings)) > 1
+            },
+            "excluded": list(dataset.excluded),
             "split": {part: list(ids) for part, ids in self.split.items()},
             "problems": list(self.problems),
             "twins": [list(pair) for pair in self.twins],
@@ -85,9 +93,9 @@ class Inspection:
 
 
 def inspect_dataset(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     *,
-    reader: str | None = None,
+    reader: str | Sequence[str] | None = None,
     registry: Readers | None = None,
     config: DataConfig | None = None,
     seed: int = 0,
@@ -105,14 +113,14 @@ def inspect_dataset(
     dataset = checked.dataset
     split, problems = _split(checked, settings, seed)
     return Inspection(
-        source=str(source),
+        source=told_source(source),
         dataset=dataset,
         sizes=_sizes(dataset),
         channels=_channel_counts(dataset),
         observers=dict(Counter(name for sample in dataset.samples for name in sample.observers)),
         split=split,
         problems=problems,
-        twins=checked.duplicates,
+        twins=dataset.twins,
     )
 
 

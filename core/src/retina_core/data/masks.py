@@ -42,7 +42,7 @@ def binarise(picture: Picture) -> Mask:
 
 def binarised(picture: Picture) -> tuple[Mask, bool]:
     """As ``binarise``, and whether grey edges were cut."""
-    grey = picture if picture.ndim == 2 else _brightest(picture)
+    grey = picture if picture.ndim == 2 else brightest(picture)
     counts = np.array(Image.fromarray(grey).histogram())
     levels = np.flatnonzero(counts)
     if len(levels) > 2:
@@ -51,7 +51,8 @@ def binarised(picture: Picture) -> tuple[Mask, bool]:
     return np.asarray(grey > full // 2), len(levels) > 2
 
 
-def _brightest(picture: Picture) -> Picture:
+def brightest(picture: Picture) -> Picture:
+    """The brightest channel of a picture (h w 3): (h w)."""
     red, green, blue = (picture[:, :, channel] for channel in range(3))
     return np.maximum(np.maximum(red, green), blue)  # ten times as fast as max(axis=2)
 

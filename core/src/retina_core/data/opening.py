@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 from retina_core.config import DataConfig
 from retina_core.data.checking import Checked, check_dataset
+from retina_core.data.combining import combined
+from retina_core.data.excluding import excluded
 from retina_core.data.readers.base import Reader
 from retina_core.data.sample import Dataset
 from retina_core.errors import (
@@ -34,33 +37,41 @@ class Readers(Protocol):
 
 
 def open_dataset(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     *,
-    reader: str | None = None,
+    reader: str | Sequence[str] | None = None,
     registry: Readers | None = None,
     config: DataConfig | None = None,
 ) -> Dataset:
-    """The samples of a folder, found by its layout or read by ``reader``; or ``"phantom"`` eyes.
+    """The samples of a folder, found by its layout or read by ``reader``; or ``"phantom"`` eyes; or of several folders.
 
-    Every file is decoded and checked before this returns (phantoms are drawn when they are needed).
+    Every file is decoded and checked before this returns (phantoms are drawn when they are needed). Of several
+    folders, ids begin with the name of the data set, each is split by itself, and ``reader`` is one for all or one
+    for each.
 
     Raises:
-        PathError: the path is not there, is a file, or is empty.
+        PathError: a path is not there, is a file, or is empty; or ``config.exclude`` cannot be read.
         UnknownLayoutError: no reader knows the layout, or several do.
         UnknownStageError: there is no reader of that name.
-        InvalidValueError: ``config.channels`` names a channel that no sample has.
+        InvalidValueError: ``config.channels`` names a channel that no sample has, ``config.exclude`` an unknown id; or
+            folders cannot be combined.
         DatasetError: something is wrong with the files; one line for each.
     """
     checked = check_source(source, reader=reader, registry=registry, config=config)
     if checked.problems:
-        raise DatasetError(source, checked.problems)
+        raise DatasetError(told_source(source), checked.problems)
     return checked.dataset
 
 
+def told_source(source: str | Path | Sequence[str | Path]) -> str:
+    """One folder, or several, as a message calls them."""
+    return " + ".join(str(one) for one in _several(source))
+
+
 def check_source(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     *,
-    reader: str | None = None,
+    reader: str | Sequence[str] | None = None,
     registry: Readers | None = None,
     config: DataConfig | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -68,23 +79,72 @@ def check_source(
     """As ``open_dataset``, but what is wrong with the files comes back beside the sound samples."""
     settings = config or DataConfig()
     problems: list[str] = []
-    folder = Path(source)
+    sources = _several(source)
+    _refuse_combination(sources, reader)
+    known = registry or _installed()
+    named = [reader] * len(sources) if reader is None or isinstance(reader, str) else list(reader)
+    named = named * len(sources) if len(named) == 1 < len(sources) else named
+    read = [
+        _read(Path(one), name, known, problems, settings, several=len(sources) > 1)
+        for one, name in zip(sources, named, strict=True)
+    ]
+    dataset = read[0] if len(read) == 1 else combined(read, settings)
+    if settings.exclude and not problems:
+        dataset = excluded(dataset, settings.exclude)
+    if dataset.phantom and not dataset.origins:
+        return Checked(dataset, tuple(problems), ())
+    for one in read:
+        if not one.samples and not problems:
+            problems.append(
+                f"no photograph of the layout {one.reader!r} is in it; see: retina data inspect --help"
+            )
+    _refuse_unknown_channels(dataset, settings)
+    checked = check_dataset(dataset, progress)
+    return Checked(checked.dataset, (*problems, *checked.problems), checked.duplicates)
+
+
+def _several(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    return [source] if isinstance(source, (str, Path)) else list(source)
+
+
+def _refuse_combination(sources: Sequence[str | Path], reader: str | Sequence[str] | None) -> None:
+    """Refuse what cannot be put together, before anything is read."""
+    told = ",".join(map(str, sources))
+    if not sources:
+        raise InvalidValueError("data", "path", told, "name a folder, or phantom")
+    named = [reader] if reader is None or isinstance(reader, str) else list(reader)
+    if len(named) not in {1, len(sources)}:
+        reason = (
+            f"there are {len(sources)} data sets; give one reader for all, or one for each in their order"
+        )
+        raise InvalidValueError("data", "reader", ",".join(map(str, named)), reason)
+    if len(sources) > 1 and PHANTOM in {*map(str, sources), *named}:
+        reason = "phantoms show no real eye; write some with retina data phantom, and combine that folder"
+        raise InvalidValueError("data", "path", told, reason)
+    places = [os.path.realpath(one) for one in sources]
+    if twice := [str(one) for one, place in zip(sources, places, strict=True) if places.count(place) > 1]:
+        raise InvalidValueError("data", "path", told, f"{twice[0]} is named twice; leave one out")
+
+
+def _read(
+    folder: Path,
+    reader: str | None,
+    registry: Readers,
+    problems: list[str],
+    config: DataConfig,
+    *,
+    several: bool,
+) -> Dataset:
+    """One folder's samples, not yet checked; of several, problems begin with the folder."""
+    found: list[str] = []
     try:
-        chosen = _reader(folder, reader, registry or _installed())
-        dataset = chosen.read(folder, problems, settings)
+        dataset = _reader(folder, reader, registry).read(folder, found, config)
     except OSError as error:
         raise PathError(
             error.filename or folder, f"cannot be read ({error.strerror})", "make it readable"
         ) from error
-    if dataset.phantom:
-        return Checked(dataset, tuple(problems), ())
-    if not dataset.samples and not problems:
-        problems.append(
-            f"no photograph of the layout {dataset.reader!r} is in it; see: retina data inspect --help"
-        )
-    _refuse_unknown_channels(dataset, settings)
-    checked = check_dataset(dataset, progress)
-    return Checked(checked.dataset, (*problems, *checked.problems), checked.duplicates)
+    problems.extend(f"{folder}/{line}" if several else line for line in found)
+    return dataset
 
 
 def _installed() -> Readers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Final, Protocol
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from retina_core.data import packed
 from retina_core.data.pixels import TURNS, Decoded, Picture, as_uint8, changes_of, orientation_of
 from retina_core.errors import PathError
 from retina_core.names import shown
@@ -33,8 +35,9 @@ SUFFIXES: Final = frozenset(
 )
 """Endings, in lower case, by which a folder's pictures are told from its other files."""
 
-_MOST_PIXELS_PER_BYTE: Final = {"JPEG": 1_000, "PNG": 10_000}
-"""JPEG needs a bit for each block of 64 pixels and colour; deflate packs 1,032 bytes, of 8 pixels, into one."""
+_MOST_PIXELS_PER_BYTE: Final = {"JPEG": 1_000, "PNG": 10_000, "PPM": 8}
+"""JPEG needs a bit for each block of 64 pixels and colour; deflate packs 1,032 bytes, of 8 pixels, into one; PBM
+packs nothing."""
 
 _ADVICE: Final = "replace the file or leave it out"
 
@@ -55,7 +58,10 @@ class PictureSource(Protocol):
 
 @dataclass(frozen=True)
 class FilePicture:
-    """A picture in a file: upright by its EXIF tag, transparency over black, the first frame of several."""
+    """A picture in a file: upright by its EXIF tag, transparency over black, the first frame of several.
+
+    A PPM may be packed with gzip (``.ppm.gz``).
+    """
 
     path: Path
     root: Path | None = field(default=None, compare=False)
@@ -72,7 +78,7 @@ class FilePicture:
         Raises:
             PathError: the file is not there, is no picture, or claims more than ``MAX_PIXELS``.
         """
-        with _opened(self.path) as image:
+        with opened(self.path) as image:
             width, height = image.size
             return (height, width) if orientation_of(image) >= 5 else (width, height)
 
@@ -86,8 +92,8 @@ class FilePicture:
 
     def decode(self) -> Decoded:
         """As ``read``, with what was done to the pixels."""
-        with _opened(self.path) as image:
-            _refuse_emptiness(self.path, image)
+        with opened(self.path) as image:
+            refuse_emptiness(self.path, image)
             turn = TURNS.get(orientation_of(image))
             changes = changes_of(image, turned=turn is not None)
             image.load()
@@ -153,16 +159,19 @@ _silence = _PillowSilence()
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     """The picture with its header read; whatever goes wrong with it is one PathError."""
     with _silence:
         try:
             _refuse_no_file(path)
             # Given a path, Pillow maps raw files into memory: grey TIFFs that are to be turned come out garbled then
             # (Pillow 13.0), and a file that shrinks meanwhile would end the process.
-            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-                _refuse_size(path, *image.size)
-                yield image
+            with path.open("rb") as file:
+                is_packed = path.suffix.lower() == packed.ENDING
+                content = packed.unpacked(path, file) if is_packed else file
+                with Image.open(content, formats=packed.FORMATS if is_packed else FORMATS) as image:
+                    _refuse_size(path, *image.size)
+                    yield image
         except PathError:
             raise
         except Exception as error:  # Pillow's decoders raise nearly every class there is
@@ -185,14 +194,24 @@ def _refuse_size(path: Path, width: int, height: int) -> None:
         raise PathError(path, reason, _ADVICE)
 
 
-def _refuse_emptiness(path: Path, image: ImageFile.ImageFile) -> None:
+def refuse_emptiness(path: Path, image: ImageFile.ImageFile) -> None:
     """Refuse what would take seconds to decode into nothing: fewer bytes than its format needs for one colour."""
-    held = path.stat().st_size * _MOST_PIXELS_PER_BYTE.get(image.format or "", MAX_PIXELS)
+    held = _held_bytes(path, image) * _MOST_PIXELS_PER_BYTE.get(image.format or "", MAX_PIXELS)
     if held < image.width * image.height:
         reason = (
             f"is truncated: its header claims {image.width}x{image.height} px, which it is too small to hold"
         )
         raise PathError(path, reason, _ADVICE)
+
+
+def _held_bytes(path: Path, image: ImageFile.ImageFile) -> int:
+    """The length of an open picture's content, unpacked where it is packed."""
+    if image.fp is None or path.suffix.lower() != packed.ENDING:
+        return path.stat().st_size
+    here = image.fp.tell()
+    length = image.fp.seek(0, os.SEEK_END)
+    image.fp.seek(here)
+    return length
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -12,10 +12,12 @@ from typing import Final, Literal
 import numpy as np
 
 from retina_core.data.fov import derive_fov
+from retina_core.data.looks import Look, look_of
 from retina_core.data.masks import SMOOTHED, Mask, NotAMaskError, binarised
+from retina_core.data.origin import Origin
 from retina_core.data.pictures import PictureSource, decoded
 from retina_core.data.pixels import FIRST_FRAME, Picture
-from retina_core.data.split import held_out
+from retina_core.data.split import families, held_out
 from retina_core.errors import DatasetError, PathError
 
 FovRule = Literal["given", "derive", "full"]
@@ -54,6 +56,8 @@ class SampleFacts:
     """What was done to the photograph's pixels while they were read."""
     map_changes: tuple[str, ...] = ()
     """The same of its label maps and field of view, once for each."""
+    look: Look | None = field(default=None, compare=False, repr=False)
+    """What the photograph shows, small; None where nobody asked for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +74,8 @@ class Sample:
     fov_rule: FovRule = "full"
     grade: int | None = None
     """Diabetic retinopathy, 0 to 4 (ICDR)."""
+    gradings: tuple[int, ...] = ()
+    """What each of several raters gave, where that is known; ``grade`` is their median."""
     group: str | None = None
     """What a split is stratified by, e.g. the diagnosis."""
     official: Part | None = None
@@ -79,11 +85,21 @@ class Sample:
     recipe: str | None = None
     """What stands for the content in cache keys where it is drawn rather than read (phantoms)."""
     facts: SampleFacts | None = None
+    grade_from: str | None = None
+    """The twin whose grade this is, where it has none of its own."""
+    origin: str = ""
+    """The data set that it comes from, where several are combined."""
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the photograph's size and decoded RGB values: the same whatever the file's name."""
         return self.facts.fingerprint if self.facts else photo_digest(self.photo_array())
+
+    @cached_property
+    def look(self) -> Look:
+        """What the photograph shows, small, to tell it from others however it was saved."""
+        found = self.facts.look if self.facts else None
+        return look_of(self.photo_array()) if found is None else found
 
     @property
     def identity(self) -> str:
@@ -137,6 +153,15 @@ class Dataset:
     """What was done to the files, or must be said of them."""
     phantom: bool = False
     """It shows no real eye."""
+    repeats: bool = False
+    """Its owner hands out some photographs twice: they are told of, not refused."""
+
+    twins: tuple[tuple[str, str], ...] = ()
+    """Pairs of ids whose photographs show the same picture."""
+    origins: tuple[Origin, ...] = ()
+    """The data sets that were combined; none where there is one only."""
+    excluded: tuple[str, ...] = ()
+    """Ids that ``data.exclude`` leaves out."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -156,7 +181,15 @@ class Dataset:
 
     def with_samples(self, samples: Sequence[Sample]) -> Dataset:
         """The same data set with other samples."""
-        return replace(self, samples=tuple(samples))
+        ids = {sample.id for sample in samples}
+        twins = tuple(pair for pair in self.twins if ids.issuperset(pair))
+        return replace(self, samples=tuple(samples), twins=twins)
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders that it was read from."""
+        found = [origin.root for origin in self.origins] or [self.root]
+        return tuple(root for root in found if root is not None)
 
     def split(
         self, seed: int = 0, test_share: float = 0.2, *, folds: int | None = None, fold: int = 0
@@ -164,28 +197,31 @@ class Dataset:
         """The training and the test part.
 
         The official split where every sample has a part and not all are for training; else ``test_share`` of
-        the patients, seeded, each group alike. With ``folds``, part ``fold`` (from 0) of so many is the test
-        part. Photographs that are also in the test part leave the training part.
+        the patients, seeded, each group alike; of combined data sets each by itself. With ``folds``, part ``fold``
+        (from 0) of so many is the test part, of all patients together. Twins count as one patient; what shows the
+        same picture as a photograph of the test part leaves the training part.
 
         Raises:
             DatasetError: nothing is left to train on, or to test on.
         """
-        tested = self._officially_tested() if folds is None else None
-        if tested is None:
-            share = test_share if folds is None else 1 / folds
-            chosen = held_out(self._groups(), seed, share, fold)
-            tested = {sample.id for sample in self.samples if sample.patient in chosen}
+        if folds is None:
+            origins = dict.fromkeys(sample.origin for sample in self.samples)
+            tested = {name for one in origins for name in self._tested_of(one, seed, test_share)}
+        else:
+            tested = self._held_out(self.samples, seed, 1 / folds, fold)
+        family = families(self.twins)
         test = [sample for sample in self.samples if sample.id in tested]
-        kept_apart = {sample.identity for sample in test}
+        kept_apart = {sample.identity for sample in test} | {family.get(s.id, s.id) for s in test}
         rest = [sample for sample in self.samples if sample.id not in tested]
-        train = [sample for sample in rest if sample.identity not in kept_apart]
+        train = [s for s in rest if not kept_apart & {s.identity, family.get(s.id, s.id)}]
         if not train or not test:
             reason = f"the split leaves {len(train)} samples to train on and {len(test)} to test on"
             advice = "add photographs, of at least two patients, or mark some as train and some as test"
             raise DatasetError(self.root or self.name, [f"{reason}; {advice}"])
         if lost := list(self._lost_channels(train)):
             raise DatasetError(self.root or self.name, lost)
-        return Split(self.with_samples(train), self.with_samples(test))
+        left_out = {sample.id for sample in rest} - {sample.id for sample in train}
+        return Split(self.with_samples(train), self.with_samples(test), tuple(sorted(left_out)))
 
     def _lost_channels(self, train: Sequence[Sample]) -> Iterator[str]:
         """A line for each channel in use that is annotated in the training part, and marked nowhere in it."""
@@ -196,18 +232,30 @@ class Dataset:
                 advice = "choose other channels with --set data.channels=NAME,... or another --seed"
                 yield f"{channel}: nothing is marked in this channel in the training part of the split; {advice}"
 
-    def _groups(self) -> dict[str, str]:
-        """Patient -> group; the first by name where a patient's eyes are in several."""
-        groups: dict[str, str] = {}
-        for sample in self.samples:
-            groups[sample.patient] = min(groups.get(sample.patient, sample.group or ""), sample.group or "")
-        return groups
-
-    def _officially_tested(self) -> set[str] | None:
-        parts = {sample.official for sample in self.samples}
+    def _tested_of(self, origin: str, seed: int, test_share: float) -> set[str]:
+        """The samples of one data set that are tested on: by its official split, or held out."""
+        samples = [sample for sample in self.samples if sample.origin == origin]
+        parts = {sample.official for sample in samples}
         if None in parts or parts == {"train"}:
-            return None
-        return {sample.id for sample in self.samples if sample.official == "test"}
+            return self._held_out(samples, seed, test_share, 0)
+        return {sample.id for sample in samples if sample.official == "test"}
+
+    def _held_out(self, samples: Sequence[Sample], seed: int, share: float, fold: int) -> set[str]:
+        """The samples of patients that are held out; patients who share a picture are one."""
+        # A combined data set keeps, by itself, the split that it has alone: names without what was put before them.
+        single = len({sample.origin for sample in samples}) == 1
+        put = {s.id: f"{s.origin}-" if single and s.origin else "" for s in samples}
+        own = {s.id: s.patient.removeprefix(put[s.id]) for s in samples}
+        shared = [(own[a], own[b]) for a, b in self.twins if a in own and b in own]
+        person = families(shared)
+        groups: dict[
+            str, str
+        ] = {}  # patient -> group; the first by name where a patient's eyes are in several
+        for sample in samples:
+            patient, group = person.get(own[sample.id], own[sample.id]), sample.group or ""
+            groups[patient] = min(groups.get(patient, group), group)
+        chosen = held_out(groups, seed, share, fold)
+        return {name for name, patient in own.items() if person.get(patient, patient) in chosen}
 
 
 @dataclass(frozen=True)
@@ -216,6 +264,8 @@ class Split:
 
     train: Dataset
     test: Dataset
+    left_out: tuple[str, ...] = ()
+    """Ids of neither: they show the same picture as a photograph of the test part."""
 
 
 def as_rgb(picture: Picture) -> Picture:

@@ -1,10 +1,10 @@
-"""Which patients are held out for testing."""
+"""Which patients are held out for testing, and who are one."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 
 def held_out(patients: Mapping[str, str], seed: int, share: float, fold: int = 0) -> set[str]:
@@ -20,6 +20,16 @@ def held_out(patients: Mapping[str, str], seed: int, share: float, fold: int = 0
     if fold == 0:
         end = min(max(end, 1), len(order) - 1)
     return set(order[start:end])
+
+
+def families(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Name -> the first by name of all that it goes with, directly or through others; of names in pairs only."""
+    known: dict[str, str] = {}
+    for pair in pairs:
+        roots = {known.setdefault(name, name) for name in pair}
+        least = min(roots)
+        known |= {name: least for name, root in known.items() if root in roots}
+    return known
 
 
 def _spread(patients: Mapping[str, str], seed: int) -> list[str]:

@@ -6,7 +6,7 @@ After SynthMed (Guibas et al. 2017, arXiv 1709.01872, section 7 and figures 3 an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -19,9 +19,9 @@ from retina_core.errors import InvalidValueError
 from retina_core.evaluation.context import EvaluationContext
 from retina_core.evaluation.figures import Histogram, NearestMaps, NearestPair, Series, write_figures
 from retina_core.evaluation.histograms import GREYS, IntensityComparison, intensity_comparison
+from retina_core.evaluation.leaks import refuse_leak
 from retina_core.evaluation.likeness_config import LikenessConfig
 from retina_core.evaluation.nearest import COMMON_PX, Nearest, leave_one_out, nearest
-from retina_core.evaluation.protocol import refuse_leak
 from retina_core.evaluation.scores import Score, Scores
 from retina_core.formats.atomic import replacing
 from retina_core.roles import Evaluator
@@ -50,16 +50,28 @@ class LikenessEvaluator(Evaluator):
         """
         if synthetic is None:
             raise InvalidValueError("likeness", "synthetic", None, "it compares pairs; give --synthetic DIR")
-        refuse_leak(synthetic, real_test)
+        refuse_leak(synthetic, real_test, real_train)
         pairs = synthetic.samples[: self.config.compared]
         greys = intensity_comparison(_greys(real_train.samples), _greys(pairs), context.options.seed)
         channels = [channel for channel in real_train.channels if channel in synthetic.channels]
-        drawn, real = _maps(pairs, channels), _maps(real_train.samples, channels)
+        training = [s for s in real_train.samples if all(channel in s.labels for channel in channels)]
+        if not training:  # an absent channel is not an empty one: there is no whole map to compare with
+            said = f"likeness: no training sample is annotated for all of {', '.join(channels)}: maps are not compared"
+            context.options.listener.say(said)
+            return self._written(_greys_alone(greys), [_histogram(greys)], context)
+        drawn, real = _maps(pairs, channels), _maps(training, channels)
         found = nearest(drawn, real)
         others = leave_one_out(real) if len(real) > 1 else None
-        shown = self._write_pairs(pairs, real_train.samples, channels, found, context)
-        write_figures([_histogram(greys), _nearest_figure(shown, others)], context.folder / "figures.json")
-        scores = Scores(self.name, tuple(_rows(greys, found, others)))
+        shown = self._write_pairs(pairs, training, channels, found, context)
+        rows = [*_greys_alone(greys), *_rows(found, others)]
+        return self._written(rows, [_histogram(greys), _nearest_figure(shown, others)], context)
+
+    def _written(
+        self, rows: Iterable[Score], figures: Sequence[Histogram | NearestMaps], context: EvaluationContext
+    ) -> Scores:
+        """The scores, with the figures in the evaluation's folder."""
+        write_figures(figures, context.folder / "figures.json")
+        scores = Scores(self.name, tuple(rows))
         scores.write(context.folder / "scores.json")
         return scores
 
@@ -103,10 +115,13 @@ def _picture(sample: Sample, channels: Sequence[str]) -> NDArray[np.uint8]:
     return picture
 
 
-def _rows(greys: IntensityComparison, found: Nearest, others: Nearest | None) -> Iterator[Score]:
+def _greys_alone(greys: IntensityComparison) -> Iterator[Score]:
     yield Score("kl", None, None, greys.kl, seeds=0, better="lower")
     chance = "real half against real half"
     yield Score("kl", None, None, greys.kl_real_halves, seeds=0, better="lower", reference=chance)
+
+
+def _rows(found: Nearest, others: Nearest | None) -> Iterator[Score]:
     yield Score("nearest_map_distance", None, None, float(found.distance.mean()), seeds=0)
     if others is not None:
         distance = float(others.distance.mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
@@ -9,8 +10,9 @@ from typing import cast
 from retina_core.channels import TREES
 from retina_core.config import LearningConfig, Precision
 from retina_core.data.sample import Dataset, Sample
-from retina_core.errors import LeakError
+from retina_core.errors import DatasetError
 from retina_core.evaluation.context import EvaluationContext
+from retina_core.evaluation.leaks import refuse_leak
 from retina_core.evaluation.metrics import count_eye, count_mask
 from retina_core.evaluation.ranking import Ranking
 from retina_core.evaluation.regimes import lessons_for
@@ -20,7 +22,7 @@ from retina_core.evaluation.summary import difference_rows, reference_rows, regi
 from retina_core.evaluation.testing_eyes import ceiling_eyes, segmented_eyes
 from retina_core.roles import Evaluator, Segmenter
 from retina_core.specs import StageSpec
-from retina_core.training.fit import fit, seen_by
+from retina_core.training.fit import fit
 
 THRESHOLD_EYES = 20
 """Training eyes on which the threshold is chosen."""
@@ -43,12 +45,13 @@ class UtilityEvaluator(Evaluator):
         Raises:
             LeakError: a test photograph had a part in the synthetic pairs.
         """
-        refuse_leak(synthetic, real_test)
+        refuse_leak(synthetic, real_test, real_train)
         for regime in context.regimes:  # what cannot be trained is refused before anything is
             lessons_for(regime, real_train, synthetic, 1)
         channels = _shared_channels(synthetic, real_train)
         config = self._config(context)
         results: list[ChannelResult] = []
+        real_test = _annotated(real_test, channels)
         for regime in context.regimes:
             for seed in range(context.seeds):
                 segmenter, threshold = self._trained(regime, seed, synthetic, real_train, channels, context)
@@ -96,22 +99,34 @@ class UtilityEvaluator(Evaluator):
             options=replace(context.options, seed=context.options.seed + seed),
             registry=context.registry,
         )
-        learnt_from = lessons[-1].dataset.samples[:THRESHOLD_EYES]
+        learnt_from = _first_annotated(lessons[-1].dataset)
         found = cast(Segmenter, segmenter)
         return found, _thresholds(found, learnt_from, channels, context.options.precision)
 
 
-def refuse_leak(synthetic: Dataset | None, real_test: Dataset) -> None:
-    """Refuse to test on photographs that had a part in the synthetic pairs.
+def _annotated(dataset: Dataset, channels: Sequence[str]) -> Dataset:
+    """The samples in which one of the channels can be tested.
 
     Raises:
-        LeakError: names them.
+        DatasetError: there is none.
     """
-    if synthetic is None:
-        return
-    seen = seen_by([synthetic])
-    if leaked := [sample.id for sample in real_test.samples if sample.fingerprint in seen]:
-        raise LeakError(leaked, synthetic.name)
+    kept = [sample for sample in dataset.samples if any(channel in sample.labels for channel in channels)]
+    if not kept:
+        said = f"no test sample is annotated for {' or '.join(channels) or 'any channel'}"
+        raise DatasetError(dataset.name, [f"{said}; choose channels with --set data.channels=NAME,..."])
+    return dataset if len(kept) == len(dataset) else dataset.with_samples(kept)
+
+
+def _first_annotated(dataset: Dataset) -> list[Sample]:
+    """The first samples that are annotated, for each channel so many."""
+    met: Counter[str] = Counter()
+    chosen = []
+    for sample in dataset.samples:
+        wanted = [name for name in dataset.channels if name in sample.labels and met[name] < THRESHOLD_EYES]
+        met.update(wanted)
+        if wanted:
+            chosen.append(sample)
+    return chosen
 
 
 def _shared_channels(synthetic: Dataset | None, real: Dataset) -> tuple[str, ...]:

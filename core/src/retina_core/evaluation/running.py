@@ -10,7 +10,8 @@ from retina_core.config import LearningConfig, StageConfig
 from retina_core.data.opening import open_dataset
 from retina_core.data.sample import Dataset, Split
 from retina_core.evaluation.context import EvaluationContext
-from retina_core.evaluation.protocol import UtilityEvaluator, refuse_leak
+from retina_core.evaluation.leaks import refuse_leak, refuse_shared, uncompared
+from retina_core.evaluation.protocol import UtilityEvaluator
 from retina_core.evaluation.scores import Scores
 from retina_core.formats.lock import sole_use
 from retina_core.formats.sample_set import read_rows
@@ -58,7 +59,10 @@ def evaluate(
     settings = _at_working_resolution(
         registry.config_class(spec), smallest, settings or {}, preset, spec.name
     )
-    refuse_leak(pairs, real.test)
+    refuse_leak(pairs, real.test, real.train)
+    refuse_shared(real)
+    if told := uncompared(pairs, real.test):
+        options.listener.say(f"{spec.name}: {told}")
     context = EvaluationContext(
         out, registry, options, preset, settings, tuple(regimes), seeds or SEEDS.get(preset, 3)
     )

@@ -21,7 +21,7 @@ from PIL import Image
 
 from retina_core.errors import SampleSetError, StorageError
 from retina_core.formats.atomic import replacing, write_json, write_text
-from retina_core.formats.stage_card import SEEN
+from retina_core.formats.stage_card import SEEN, seen_facts
 from retina_core.formats.strict_json import load_json, parse_json
 
 METADATA, ROWS = "metadata.jsonl", ".rows.jsonl"
@@ -95,11 +95,9 @@ class SampleSetWriter:
         except OSError as error:
             raise StorageError(path, error.strerror or str(error)) from error
 
-    def finish(self, seen: Sequence[str], card: str) -> None:
+    def finish(self, seen: Sequence[str], card: str, signatures: Mapping[str, str] | None = None) -> None:
         """Write what makes it a set: what was seen, the card, and last the metadata."""
-        write_json(
-            self.folder / SEEN, {"schema": 1, "fingerprints": sorted(set(seen)), "request": self.request}
-        )
+        write_json(self.folder / SEEN, {**seen_facts(seen, signatures), "request": self.request})
         write_text(self.folder / "README.md", card)
         rows = [self.rows[index] for index in sorted(self.rows)]
         write_text(self.folder / METADATA, "".join(json.dumps(row) + "\n" for row in rows))

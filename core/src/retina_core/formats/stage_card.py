@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +27,8 @@ MOST_CARD_BYTES = 4 * 2**20
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_SIGNATURE = re.compile(r"[0-9a-f]{256}")
+"""1,024 bits (``data.signatures``)."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -166,9 +168,40 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_seen(folder: Path, fingerprints: Iterable[str]) -> None:
-    """Write ``seen.json``: the content hashes of every photograph that had a part in what lies here."""
-    write_json(folder / SEEN, {"schema": SCHEMA, "fingerprints": sorted(set(fingerprints))})
+def write_seen(
+    folder: Path, fingerprints: Iterable[str], signatures: Mapping[str, str] | None = None
+) -> None:
+    """Write ``seen.json``: the content hashes of every photograph that had a part in what lies here.
+
+    Args:
+        signatures: fingerprint -> what tells the picture however it was saved (``data.signatures``); of phantoms none.
+    """
+    write_json(folder / SEEN, seen_facts(fingerprints, signatures))
+
+
+def seen_facts(fingerprints: Iterable[str], signatures: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What ``seen.json`` holds; without signatures it is the file of earlier versions."""
+    facts: dict[str, Any] = {"schema": SCHEMA, "fingerprints": sorted(set(fingerprints))}
+    told = {print_: signatures[print_] for print_ in sorted(signatures)} if signatures else {}
+    return {**facts, "signatures": told} if told else facts
+
+
+def read_signatures(folder: Path) -> dict[str, str]:
+    """Fingerprint -> signature, as far as ``seen.json`` has them: an earlier version, and phantoms, have none.
+
+    Raises:
+        StageFolderError: as ``read_seen``, or a signature is none.
+    """
+    fingerprints = read_seen(folder)
+    found = load_json(folder / SEEN).get("signatures", {})
+    known = isinstance(found, dict) and found.keys() <= fingerprints
+    if not known or not all(_is_signature(one) for one in found.values()):
+        raise StageFolderError(folder, f"{SEEN} cannot be read (signatures are none of its fingerprints)")
+    return {str(print_): str(one) for print_, one in found.items()}
+
+
+def _is_signature(text: object) -> bool:
+    return isinstance(text, str) and _SIGNATURE.fullmatch(text) is not None
 
 
 def read_seen(folder: Path) -> frozenset[str]:

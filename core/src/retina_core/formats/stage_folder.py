@@ -31,7 +31,13 @@ from retina_core.stages import Priors, Stage
 
 
 def save_stage(
-    stage: Stage, folder: Path, *, plugin: Row, seen: Iterable[str], provenance: Mapping[str, Any]
+    stage: Stage,
+    folder: Path,
+    *,
+    plugin: Row,
+    seen: Iterable[str],
+    provenance: Mapping[str, Any],
+    signatures: Mapping[str, str] | None = None,
 ) -> StageCard:
     """Write a stage: weights, priors, what it saw, and last its card."""
     _save_tensors(weights_of(stage), folder / MODEL)
@@ -40,7 +46,7 @@ def save_stage(
         -1, 2
     )
     _save_tensors({"fovs": priors.fovs, "grade_shares": shares}, folder / PRIORS)
-    write_seen(folder, seen)
+    write_seen(folder, seen, signatures)
     card = StageCard(
         schema=SCHEMA,
         role=stage.role,

@@ -71,6 +71,11 @@ class Camera:
         heading = np.arctan2(out_y * cosine - out_x * sine, (out_x * cosine + out_y * sine) * self._mirror)
         return np.minimum(to_rim, to_cut) * self.radius_mm, heading
 
+    def quadrant(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Which quarter of the picture points in eye coordinates (mm) lie in: 0 to 3, by its two midlines."""
+        across, down = self._framed(x, y)
+        return np.asarray(2 * (down > 0) + (across > 0), dtype=np.intp)
+
     def fov(self, image_px: int) -> NDArray[np.bool_]:
         """The field of view (h w): the pixels whose centres the camera filled."""
         x, y = self.frame(image_px)

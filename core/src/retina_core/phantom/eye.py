@@ -12,10 +12,13 @@ from scipy.ndimage import label
 
 from retina_core.phantom.anatomy import FOVEA_RADIUS_MM, Anatomy, draw_anatomy
 from retina_core.phantom.camera import Camera, Side, draw_camera
+from retina_core.phantom.disease import draw_disease
 from retina_core.phantom.growth import grow_vessels
+from retina_core.phantom.lesions import GRADES, Disease
 from retina_core.phantom.palette import draw_palette
 from retina_core.phantom.photograph import Scene, photograph
 from retina_core.phantom.raster import draw_vessels
+from retina_core.phantom.stains import Stains, draw_stains
 from retina_core.phantom.streams import stream
 from retina_core.phantom.vessels import VesselTree
 
@@ -23,7 +26,10 @@ PHANTOM_VERSION: Final = 3
 """Part of the key of everything cached from phantoms: raised whenever any of their pixels change."""
 
 CHANNELS: Final = ("vessel", "artery", "vein", "optic_disc", "optic_cup", "fovea")
-"""The label maps of a phantom, in order."""
+"""The label maps of a healthy phantom, in order; one with a grade has those of ``LESIONS`` besides."""
+
+LESIONS_VERSION: Final = 1
+"""Part of the key of everything cached from phantoms with a grade: raised whenever any of their lesions change."""
 
 Mask = NDArray[np.bool_]
 
@@ -35,7 +41,7 @@ class PhantomEye:
     photo: NDArray[np.uint8]
     """(h w 3), black outside the field of view."""
     labels: Mapping[str, Mask]
-    """A map (h w) for each of ``CHANNELS``: the pixels in the field of view whose centres lie in it.
+    """A map (h w) for each of ``CHANNELS`` and, of an eye with a grade, of ``LESIONS``: the pixels in the field of view whose centres lie in it.
 
     Left out are the few pixels of a vessel that the field's edge cuts off from the disc.
     """
@@ -43,6 +49,8 @@ class PhantomEye:
     """(h w) What the camera filled."""
     side: Side
     """Whose left or right eye it would be."""
+    grade: int | None = None
+    """Diabetic retinopathy, 0 to 4 (ICDR); None: healthy, and nobody asked."""
 
 
 @dataclass(frozen=True)
@@ -52,48 +60,76 @@ class EyeModel:
     anatomy: Anatomy
     camera: Camera
     tree: VesselTree
+    disease: Disease | None = None
 
 
-def eye_model(seed: int, index: int, *, framed: bool = False) -> EyeModel:
-    """The geometry of eye ``index`` of ``seed``; ``framed``: its field of view is round and fills the picture."""
+def eye_model(seed: int, index: int, grade: int | None = None, *, framed: bool = False) -> EyeModel:
+    """The geometry of eye ``index`` of ``seed``; ``framed``: its field of view is round and fills the picture.
+
+    A ``grade`` gives it the lesions of retinopathy, and changes nothing else.
+    """
     anatomy = draw_anatomy(stream(seed, index, "anatomy"))
     camera = draw_camera(stream(seed, index, "camera"), anatomy)
     if framed:
         camera = replace(camera, fill=1.0, cut=1.0)
-    return EyeModel(anatomy, camera, grow_vessels(stream(seed, index, "vessels"), anatomy, camera))
+    tree = grow_vessels(stream(seed, index, "vessels"), anatomy, camera)
+    if grade is None:
+        return EyeModel(anatomy, camera, tree)
+    disease = draw_disease(partial(stream, seed, index), anatomy, camera, tree, grade)
+    return EyeModel(anatomy, camera, tree, disease)
 
 
-def phantom_eye(seed: int, index: int, image_px: int) -> PhantomEye:
+def phantom_eye(seed: int, index: int, image_px: int, grade: int | None = None) -> PhantomEye:
     """Eye ``index`` of ``seed`` in a square picture of ``image_px`` pixels a side.
+
+    With a ``grade``, 0 to 4, it has the lesions of diabetic retinopathy; all else is as without one, and of grade 0 the
+    photograph too.
 
     The same arguments give the same bytes; other sizes show the same eye. Below 64 pixels a small cup may
     fall between the pixels, so that its map is empty. Raises ``ValueError`` if a picture would have fewer
-    than 16 pixels a side, or for a negative seed or index.
+    than 16 pixels a side, for a negative seed or index, or another grade.
     """
-    _refuse_small(image_px)
-    model = eye_model(seed, index)
+    _refuse(image_px, grade)
+    model = eye_model(seed, index, grade)
     artery, vein = (draw_vessels(model.tree, kind, model.camera, image_px) for kind in ("artery", "vein"))
     labels = _labels(model, artery.label, vein.label, image_px)
+    stains = _stains(model, image_px)
     palette = draw_palette(stream(seed, index, "palette"))
-    scene = Scene(model.anatomy, model.camera, palette, artery, vein, partial(stream, seed, index), image_px)
-    return PhantomEye(photograph(scene), labels, model.camera.fov(image_px), model.camera.side)
+    streams = partial(stream, seed, index)
+    drawn = stains if grade else None
+    scene = Scene(model.anatomy, model.camera, palette, artery, vein, streams, image_px, drawn)
+    maps = _joined(labels, stains)
+    return PhantomEye(photograph(scene), maps, model.camera.fov(image_px), model.camera.side, grade)
 
 
-def phantom_labels(seed: int, index: int, image_px: int) -> Mapping[str, Mask]:
-    """The maps (h w) of ``CHANNELS`` alone, seen through a round field of view that fills the picture.
+def phantom_labels(seed: int, index: int, image_px: int, grade: int | None = None) -> Mapping[str, Mask]:
+    """The maps (h w) alone of ``CHANNELS`` and, with a grade, of ``LESIONS``, seen through a round field of view that fills the picture.
 
     So lie samples that were prepared for training, whatever their camera: vessels go on to the rim of the whole disc,
     to be masked by another camera's field of view. Refuses what ``phantom_eye`` does.
     """
-    _refuse_small(image_px)
-    model = eye_model(seed, index, framed=True)
+    _refuse(image_px, grade)
+    model = eye_model(seed, index, grade, framed=True)
     artery, vein = (draw_vessels(model.tree, kind, model.camera, image_px) for kind in ("artery", "vein"))
-    return _labels(model, artery.label, vein.label, image_px)
+    return _joined(_labels(model, artery.label, vein.label, image_px), _stains(model, image_px))
 
 
-def _refuse_small(image_px: int) -> None:
+def _refuse(image_px: int, grade: int | None) -> None:
     if image_px < 16:
         raise ValueError(f"a phantom needs at least 16 pixels a side, not {image_px}; try 64")
+    if grade is not None and grade not in GRADES:
+        raise ValueError(f"a phantom's grade is 0, 1, 2, 3 or 4, not {grade}")
+
+
+def _stains(model: EyeModel, image_px: int) -> Stains | None:
+    """The lesions of an eye that has a grade, on the pixels of a picture."""
+    if model.disease is None:
+        return None
+    return draw_stains(model.disease, model.anatomy, model.camera, image_px)
+
+
+def _joined(healthy: Mapping[str, Mask], stains: Stains | None) -> Mapping[str, Mask]:
+    return healthy if stains is None else MappingProxyType({**healthy, **stains.labels})
 
 
 def _labels(model: EyeModel, artery: Mask, vein: Mask, image_px: int) -> Mapping[str, Mask]:

@@ -5,11 +5,9 @@ law), what reflects is positive. The camera turns light into values by 1 - exp(-
 gives the flat, saturated red of real fundus photographs.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -17,10 +15,9 @@ from retina_core.phantom.anatomy import Anatomy, Plane
 from retina_core.phantom.camera import Camera
 from retina_core.phantom.palette import Colour, Palette
 from retina_core.phantom.raster import Drawing
+from retina_core.phantom.stains import Stains, stained
+from retina_core.phantom.streams import Streams
 from retina_core.phantom.texture import fractal, grain, ridges, streaks
-
-Streams = Callable[[str, int], Generator]
-"""Gives the random stream of a name and a part."""
 
 BLUR = 0.0013
 """Of lens and eye, standard deviation as a share of the picture's side."""
@@ -40,12 +37,15 @@ class Scene:
     vein: Drawing
     streams: Streams
     image_px: int
+    stains: Stains | None = None
+    """The lesions, if there are any."""
 
 
 def photograph(scene: Scene) -> NDArray[np.uint8]:
     """The picture (h w 3), black outside the field of view."""
     fov = scene.camera.fov(scene.image_px)
-    exponent = _fundus(scene) + _vessels(scene)  # c h w
+    fundus, vessels = _fundus(scene), _vessels(scene)  # c h w
+    exponent = stained(fundus, vessels, scene.stains) if scene.stains else fundus + vessels
     value = _sense(scene, 1 - np.exp(-np.exp(exponent)))
     edge = scene.camera.edge(scene.image_px)
     picture = np.rint(np.clip(value, 0, 1) * edge * 255).astype(np.uint8)

@@ -74,7 +74,11 @@ def faintest_px(image_px: int) -> float:
 def draw_vessels(tree: VesselTree, kind: Kind, camera: Camera, image_px: int) -> Drawing:
     """One kind of vessel, not yet masked by the field of view."""
     pieces = segments(tree, kind, camera, image_px)
-    pieces = pieces.of(pieces.radius >= faintest_px(image_px))
+    return draw_segments(pieces.of(pieces.radius >= faintest_px(image_px)), camera, image_px)
+
+
+def draw_segments(pieces: Segments, camera: Camera, image_px: int) -> Drawing:
+    """Pieces of centre lines, each as wide as it is or, where that is less, ``THINNEST_PX``."""
     reach = (
         np.maximum(pieces.radius, THINNEST_PX) + 0.75 + np.hypot(pieces.along[:, 0], pieces.along[:, 1]) / 2
     )

@@ -136,11 +136,17 @@ class Feed:
         """
         if self._stage.label_form == "soft":
             return torch.zeros(0)
-        some = slice(0, _SHARE_SAMPLES)
-        soft = torch.from_numpy(np.array(samples.labels[some])).float() / 255  # n k h w
-        inside = torch.from_numpy(np.array(samples.fov[some])[:, 0]) > 127
-        values = [soft[:, i][inside] for i in range(soft.shape[1])]
-        return torch.tensor([match_threshold(v, float(v.mean())) for v in values]).view(-1, 1, 1)
+        values = [self._coverage(samples, i) for i in range(len(samples.channels))]
+        return torch.tensor([match_threshold(v, float(v.mean())) if len(v) else 0.5 for v in values]).view(
+            -1, 1, 1
+        )
+
+    @staticmethod
+    def _coverage(samples: PreparedSamples, channel: int) -> Tensor:
+        """A channel's values (n) in [0, 1] inside the fov of some samples that are annotated for it."""
+        some = np.flatnonzero(samples.present[:, channel])[:_SHARE_SAMPLES]
+        soft = torch.from_numpy(np.array(samples.labels[some, channel])).float() / 255  # n h w
+        return soft[torch.from_numpy(np.array(samples.fov[some, 0])) > 127]
 
     def _windows(
         self, samples: PreparedSamples, found: list[int], phase: Phase, rngs: list[torch.Generator]

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from retina_core.devices import resolve_device
 from retina_core.errors import ChannelError, DatasetError, RunFolderError
 from retina_core.formats.adopting import adopt_weights, adopted_config, followed
 from retina_core.formats.lock import sole_use
-from retina_core.formats.stage_card import CARD, SEEN, is_complete, read_card, read_seen
+from retina_core.formats.stage_card import CARD, is_complete, read_card
 from retina_core.formats.stage_folder import load_stage, save_stage
 from retina_core.perceptual.sources import SegmenterSource, WeightsSource, perceptual_source
 from retina_core.randomness import sample_seed
@@ -34,6 +34,7 @@ from retina_core.training.loop import Loop
 from retina_core.training.options import FitOptions
 from retina_core.training.priors import priors_of
 from retina_core.training.processes import Processes
+from retina_core.training.seen import seen_before, seen_by, signatures_of
 from retina_core.training.trackers import check_trackers
 
 CALIBRATION_BATCHES = 8
@@ -96,7 +97,9 @@ def fit(
     check_trackers(options.track)
     source = perceptual_source(spec.name, config, preset, registry)
     borrowed = Path(features or Path(out) / "features")
-    job = _Job(spec, config, lessons, Path(out), init, options, registry, source, borrowed)
+    masks = getattr(registry.stage_class(spec), "masks_absent", True)
+    learnt = [replace(lesson, dataset=learnable(lesson.dataset, masks)) for lesson in lessons]
+    job = _Job(spec, config, learnt, Path(out), init, options, registry, source, borrowed, lessons)
     job.check()
     if source and not job.finished():
         source.check(options.listener.say)
@@ -105,6 +108,7 @@ def fit(
     # Under torchrun one process speaks for all; the others follow it.
     with sole_use(job.folder) if os.environ.get("RANK", "0") == "0" else nullcontext():
         if not job.finished():
+            job.say_left_out()
             job.train()
     return load_stage(out, registry=registry, device=options.device)
 
@@ -120,6 +124,8 @@ class _Job:
     registry: Registry
     source: WeightsSource | SegmenterSource | None
     features: Path
+    offered: Sequence[Lesson]
+    """The lessons with the samples that this stage cannot learn from."""
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -127,7 +133,7 @@ class _Job:
 
     def check(self) -> None:
         """Refuse what cannot be trained on."""
-        for lesson in self.lessons:
+        for lesson in self.offered:
             if not lesson.dataset.samples:
                 raise DatasetError(lesson.dataset.name, ["no training sample is left after the split"])
         if not self.channels:
@@ -135,23 +141,29 @@ class _Job:
                 self.lessons[0].dataset.name, ["no label channel is annotated in every sample"]
             )
         refuse_channels(self.spec, self.registry, self.channels, self.lessons[0].dataset.name)
-        if not getattr(self.registry.stage_class(self.spec), "masks_absent", True):
-            self._refuse_absent()
+        for lesson, offered in zip(self.lessons, self.offered, strict=True):
+            if not lesson.dataset.samples:
+                raise DatasetError(offered.dataset.name, [self._without_samples(offered.dataset)])
+        annotated = {name for lesson in self.lessons for one in lesson.dataset.samples for name in one.labels}
+        if missing := [channel for channel in self.channels if channel not in annotated]:
+            advice = "choose others with --set data.channels=NAME,..."
+            told = [f"{channel}: no training sample is annotated for it; {advice}" for channel in missing]
+            raise DatasetError(self.lessons[0].dataset.name, told)
 
-    def _refuse_absent(self) -> None:
-        """An absent channel is never trained on as if it were empty."""
-        for lesson in self.lessons:
-            absent = {
-                channel: sum(channel not in sample.labels for sample in lesson.dataset.samples)
-                for channel in self.channels
-            }
-            if problems := [
-                f"{count} samples are not annotated for {channel}, which {self.spec.name} would learn as empty; "
-                "leave the channel or the samples out"
-                for channel, count in absent.items()
-                if count
-            ]:
-                raise DatasetError(lesson.dataset.name, problems)
+    def _without_samples(self, dataset: Dataset) -> str:
+        """Why no sample of a data set can be learnt from."""
+        counts = [f"{name} {sum(name in s.labels for s in dataset.samples)}" for name in self.channels]
+        said = f"no sample is annotated for all channels together, which {self.spec.name} needs ({', '.join(counts)})"
+        return f"{said}; choose channels with --set data.channels=NAME,..."
+
+    def say_left_out(self) -> None:
+        """How many samples are not learnt from, since a channel is absent: it is never taken for empty."""
+        for lesson, offered in zip(self.lessons, self.offered, strict=True):
+            if gone := len(offered.dataset) - len(lesson.dataset):
+                said = f"{gone} of {len(offered.dataset)} samples are not learnt from"
+                self.options.listener.say(
+                    f"{self.spec.name}: {said}: not annotated for {', '.join(self.channels)}"
+                )
 
     @property
     def request(self) -> str:
@@ -190,7 +202,7 @@ class _Job:
         stage.priors = priors_of(courses[0].samples, self.channels)
         if self.source:
             self.options.listener.say(f"{self.spec.name}: compares photographs {self.source.told}")
-            samples = self.lessons[0].dataset
+            samples = self.offered[0].dataset
             stage.perceptual = borrowed_features(
                 self.source, samples, self.features, self.options, self.registry
             )
@@ -238,10 +250,16 @@ class _Job:
     def _seen(self, courses: Sequence[Course]) -> set[str]:
         """As ``seen_by``, without decoding or drawing a photograph again: prepared samples know their hashes."""
         hashes = {print_ for course in courses for print_ in course.samples.fingerprints}
-        return hashes.union(*(_seen_before(lesson.dataset) for lesson in self.lessons))
+        return hashes.union(*(seen_before(lesson.dataset) for lesson in self.lessons), seen_by(self._lent()))
+
+    def _lent(self) -> list[Dataset]:
+        """What a borrowed segmenter learnt from besides; nothing where that is what this stage learns from."""
+        first, offered = self.lessons[0].dataset, self.offered[0].dataset
+        return [] if first is offered or not isinstance(self.source, SegmenterSource) else [offered]
 
     def _save(self, stage: Stage, precision: str, seen: Iterable[str]) -> None:
         datasets = [lesson.dataset for lesson in self.lessons]
+        signatures = signatures_of([*datasets, *self._lent()])
         provenance = {
             "request": self.request,
             "data": [dataset.name for dataset in datasets],
@@ -255,7 +273,7 @@ class _Job:
             **self._borrowed_from(stage),
         }
         plugin = self.registry.plugin_of(self.spec)
-        save_stage(stage, self.folder, plugin=plugin, seen=seen, provenance=provenance)
+        save_stage(stage, self.folder, plugin=plugin, seen=seen, provenance=provenance, signatures=signatures)
         self.registry.announce(
             "retina_stage_fitted", stage=self.spec.name, role=self.spec.role, folder=self.folder
         )
@@ -268,6 +286,13 @@ class _Job:
         return {"perceptual": dict(features.facts) if features else {"source": "none"}}
 
 
+def learnable(dataset: Dataset, masks: bool) -> Dataset:
+    """The samples that a stage can learn from: annotated for all channels in use, or for any where it masks absent ones."""
+    enough = any if masks else all
+    kept = [s for s in dataset.samples if enough(channel in s.labels for channel in dataset.channels)]
+    return dataset if len(kept) == len(dataset) else dataset.with_samples(kept)
+
+
 def refuse_channels(spec: StageSpec, registry: Registry, channels: Sequence[str], data: str) -> None:
     """Refuse data of which the stage does not know every channel, before anything is read or drawn.
 
@@ -277,21 +302,3 @@ def refuse_channels(spec: StageSpec, registry: Registry, channels: Sequence[str]
     known = getattr(registry.stage_class(spec), "known_channels", None)
     if known is not None and (missing := set(channels) - set(known)):
         raise ChannelError(f"the data set {data}", missing, spec.name, known)
-
-
-def seen_by(datasets: Iterable[Dataset]) -> set[str]:
-    """Content hashes of all photographs that had a part in some data sets: theirs, and those that a synthetic set
-    was made from.
-    """
-    hashes: set[str] = set()
-    for dataset in datasets:
-        hashes.update(sample.fingerprint for sample in dataset.samples)
-        hashes |= _seen_before(dataset)
-    return hashes
-
-
-def _seen_before(dataset: Dataset) -> frozenset[str]:
-    """What went into a synthetic set; nothing for any other data set."""
-    if dataset.root is not None and (dataset.root / SEEN).exists():
-        return read_seen(dataset.root)
-    return frozenset()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import ClassVar
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Final
 
 from retina_core.config import DataConfig
 from retina_core.data.pictures import SUFFIXES, FilePicture
@@ -49,6 +51,28 @@ def stem(picture: FilePicture) -> str:
     return composed(picture.path.stem)
 
 
+def picture_stem(name: str) -> str:
+    """A photograph's name in a table, with or without the ending of a picture, as ``stem`` gives it."""
+    path = PurePosixPath(name)
+    return composed(path.stem if path.suffix.lower() in SUFFIXES else path.name)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders directly in a folder that can be looked into, sorted; hidden ones are passed over."""
+    entries = (entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry for entry in entries if os.access(entry, os.R_OK | os.X_OK))
+
+
+def folder_called(parent: Path, name: str) -> Path | None:
+    """The folder of this name, whatever its case and however it is numbered: ``1. Original Images``."""
+    if not parent.is_dir():
+        return None
+    wanted = name.lower()
+    return next(
+        (entry for entry in folders_in(parent) if _NUMBER.sub("", entry.name).lower() == wanted), None
+    )
+
+
 def by_stem(pictures: Iterable[FilePicture], problems: list[str]) -> dict[str, FilePicture]:
     """Pictures by stem; of two that differ in their ending only (or in how accents are stored), one is a problem."""
     found: dict[str, FilePicture] = {}
@@ -65,6 +89,10 @@ def without_photo(labels: Iterable[FilePicture]) -> Iterator[str]:
     """A line for each label that belongs to no photograph."""
     for label in labels:
         yield f"{label.name}: a label without a photograph; add the photograph or leave the label out"
+
+
+_NUMBER: Final = re.compile(r"^\w+\.\s*")
+"""What stands before the names of IDRiD's folders: ``A. ``, ``1. ``, ``b. ``."""
 
 
 def channels_in_use(samples: Sequence[Sample], config: DataConfig) -> tuple[str, ...]:
@@ -92,6 +120,8 @@ VOCABULARY = (
     "haemorrhage",
     "hard_exudate",
     "soft_exudate",
+    "irma",
+    "neovascularisation",
 )
 """Names of the structures that the field agrees on; any other name is allowed."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from retina_core.data.readers.base import (
     stem,
     without_photo,
 )
+from retina_core.data.readers.class_list import read_classes
 from retina_core.data.readers.metadata import TABLES, Row, read_metadata
 from retina_core.data.readers.place import Place
 from retina_core.data.sample import Dataset, FovRule, Sample
@@ -38,6 +39,8 @@ class FolderReader(Reader):
     ``fov_file_name``, ``grade``, ``patient``, ``group``, ``split``. Without ``fov/`` the whole frame counts,
     or, with ``data.fov=derive``, what the camera filled.
     A label that is missing where another channel of the photograph has one is absent: not annotated.
+    Where ``classes.txt``, ``.json`` or ``.csv`` names classes, maps directly in ``labels/`` or ``masks/`` hold
+    their numbers: every class is a channel, annotated in each photograph that has a map.
     """
 
     name = "folder"
@@ -77,7 +80,7 @@ class _Contents:
 
     root: Path
     photos: dict[str, FilePicture]
-    labels: dict[str, dict[str, FilePicture]]
+    labels: dict[str, Mapping[str, FilePicture]]
     """Channel -> name without ending -> map."""
     fovs: dict[str, FilePicture]
     fov_rule: FovRule
@@ -137,14 +140,15 @@ class _Contents:
         )
 
     def unused(self) -> Iterator[FilePicture]:
-        """What no photograph claimed."""
-        for maps in (*self.labels.values(), self.fovs):
-            yield from (picture for picture in maps.values() if picture.path not in self.claimed)
+        """What no photograph claimed, each file once: several channels may lie in one."""
+        every = (picture for maps in (*self.labels.values(), self.fovs) for picture in maps.values())
+        unclaimed = {picture.path: picture for picture in every if picture.path not in self.claimed}
+        yield from unclaimed.values()
 
 
 def _labels(
     root: Path, problems: list[str], config: DataConfig
-) -> Iterator[tuple[str, dict[str, FilePicture]]]:
+) -> Iterator[tuple[str, Mapping[str, FilePicture]]]:
     folder = next((root / name for name in LABEL_FOLDERS if (root / name).is_dir()), None)
     if folder is None:
         return
@@ -160,12 +164,14 @@ def _labels(
     if channels:
         advice = f"move it into {folder.name}/<channel>/"
         problems.extend(f"{picture.name}: lies beside the channels' folders; {advice}" for picture in plain)
+    elif classes := read_classes(root, problems):
+        yield from classes.channels_of(by_stem(plain, problems))
     else:
         name = config.channels[0] if len(config.channels) == 1 else PLAIN_CHANNEL
         yield name, by_stem(plain, problems)
 
 
-def _match(maps: dict[str, FilePicture], eye: str, channel: str) -> FilePicture | None:
+def _match(maps: Mapping[str, FilePicture], eye: str, channel: str) -> FilePicture | None:
     """The map that belongs to a photograph by its name."""
     return maps.get(eye) or maps.get(f"{eye}_mask") or maps.get(f"{eye}_{channel}")
 

@@ -75,10 +75,10 @@ def _lines(table: Path, problems: list[str]) -> Iterator[tuple[str, Mapping[str,
         raise ValueError(f"it is larger than {MOST_BYTES // 2**30} GiB")
     with table.open(encoding="utf-8-sig", newline="") as file:
         read = _csv_rows if table.suffix == ".csv" else _json_rows
-        yield from read(table.name, _bounded(file), problems)
+        yield from read(table.name, bounded_lines(file), problems)
 
 
-def _bounded(file: TextIO) -> Iterator[str]:
+def bounded_lines(file: TextIO) -> Iterator[str]:
     """The lines of a file, none of them longer than ``LONGEST_LINE``."""
     number = 0
     while line := file.readline(LONGEST_LINE + 1):

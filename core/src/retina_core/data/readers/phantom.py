@@ -17,7 +17,16 @@ from retina_core.data.pixels import Picture
 from retina_core.data.readers.base import Reader
 from retina_core.data.sample import Dataset, Sample
 from retina_core.errors import InvalidValueError
-from retina_core.phantom import CHANNELS, PHANTOM_VERSION, PhantomEye, phantom_eye
+from retina_core.phantom import (
+    CHANNELS,
+    LESIONS,
+    LESIONS_VERSION,
+    PHANTOM_VERSION,
+    PhantomEye,
+    dealt_grade,
+    lesions_of_any,
+    phantom_eye,
+)
 
 TRAINING_SEED: Final = 20_170
 """The seed of the phantoms that ``--data phantom`` trains on."""
@@ -43,6 +52,7 @@ SERIES: Final = {
 """What samples are drawn for, and with which seed."""
 
 DEFAULT_CHANNELS: Final = ("vessel", "optic_disc")
+"""Those of healthy phantoms; with ``data.phantom_grades`` the lesions of these grades are in use besides."""
 
 NOTE: Final = "drawn by retina: shows no real eye"
 
@@ -54,7 +64,10 @@ _KEPT_BYTES: Final = 64 * 2**20
 
 
 class PhantomReader(Reader):
-    """The source ``phantom``: ``data.phantom_count`` eyes, ``data.phantom_px`` a side, drawn when needed."""
+    """The source ``phantom``: ``data.phantom_count`` eyes, ``data.phantom_px`` a side, drawn when needed.
+
+    Healthy ones, or with the lesions of ``data.phantom_grades``, which training and test part each get in turn.
+    """
 
     name = "phantom"
 
@@ -62,17 +75,17 @@ class PhantomReader(Reader):
         return False
 
     def read(self, folder: Path, problems: list[str], config: DataConfig) -> Dataset:
-        channels = config.channels or DEFAULT_CHANNELS
-        if unknown := set(channels) - set(CHANNELS):
-            reason = f"phantoms have no {', '.join(sorted(unknown))}; have: {', '.join(CHANNELS)}"
-            raise InvalidValueError("data", "channels", ",".join(channels), reason)
+        lesions = lesions_of_any(config.phantom_grades)
+        channels = config.channels or (*DEFAULT_CHANNELS, *lesions)
+        _refuse_unknown(channels, (*CHANNELS, *lesions))
         easel = Easel(config.phantom_px)
         last_of_fold = min(_FOLD, config.phantom_count) - 1
         training = "starter" if config.phantom_series == "starter" else "train"
-        samples = [
-            easel.sample(index, channels, "test" if index % _FOLD == last_of_fold else training)
-            for index in range(config.phantom_count)
-        ]
+        samples = []
+        for index in range(config.phantom_count):
+            tested = index % _FOLD == last_of_fold
+            grade = dealt_grade(config.phantom_grades, index // _FOLD if tested else index - index // _FOLD)
+            samples.append(easel.sample(index, channels, "test" if tested else training, grade))
         return Dataset(
             name="phantom",
             reader=self.name,
@@ -85,57 +98,74 @@ class PhantomReader(Reader):
         )
 
 
+def _refuse_unknown(channels: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Raise where a channel is asked for that the phantoms, of the grades that were asked for, do not have."""
+    unknown = sorted(set(channels) - set(known))
+    if not unknown:
+        return
+    reason = f"phantoms have no {', '.join(unknown)}; have: {', '.join(known)}"
+    if set(unknown) <= set(LESIONS):
+        reason += "; lesions come with --set data.phantom_grades=0,1,2,3,4"
+    raise InvalidValueError("data", "channels", ",".join(channels), reason)
+
+
 class Easel:
     """Draws phantom eyes of one size and keeps the last ones; may be used by several threads."""
 
     def __init__(self, image_px: int) -> None:
         self.image_px = image_px
-        planes = 3 + 1 + len(CHANNELS)
+        planes = 3 + 1 + len(CHANNELS) + len(LESIONS)
         self._room = max(4, _KEPT_BYTES // (planes * image_px * image_px))
-        self._eyes: OrderedDict[tuple[int, int], PhantomEye] = OrderedDict()
+        self._eyes: OrderedDict[tuple[int, int, int | None], PhantomEye] = OrderedDict()
         self._lock = Lock()
 
-    def eye(self, seed: int, index: int) -> PhantomEye:
-        """Eye ``index`` of ``seed``, drawn or remembered."""
+    def eye(self, seed: int, index: int, grade: int | None = None) -> PhantomEye:
+        """Eye ``index`` of ``seed``, healthy or of a grade, drawn or remembered."""
+        key = (seed, index, grade)
         with self._lock:
-            if eye := self._eyes.get((seed, index)):
-                self._eyes.move_to_end((seed, index))
+            if eye := self._eyes.get(key):
+                self._eyes.move_to_end(key)
                 return eye
-        eye = phantom_eye(seed, index, self.image_px)
+        eye = phantom_eye(seed, index, self.image_px, grade)
         with self._lock:
-            self._eyes[seed, index] = eye
+            self._eyes[key] = eye
             while len(self._eyes) > self._room:
                 self._eyes.popitem(last=False)
         return eye
 
-    def sample(self, index: int, channels: tuple[str, ...], series: str) -> Sample:
-        """Eye ``index`` of one of the ``SERIES`` as a sample with these channels."""
-        seed, name = SERIES[series], f"phantom-{series}-{index:05d}"
+    def sample(self, index: int, channels: tuple[str, ...], series: str, grade: int | None = None) -> Sample:
+        """Eye ``index`` of one of the ``SERIES`` as a sample with these channels, healthy or of a grade."""
+        seed, patient = SERIES[series], f"phantom-{series}-{index:05d}"
+        ill = grade is not None
+        name = f"{patient}-grade{grade}" if ill else patient
+        lesions = f" grade {grade} {LESIONS_VERSION}" if ill else ""
 
         def picture(part: str, draw: partial[Picture]) -> ArrayPicture:
             return ArrayPicture(f"{name} {part}", self.image_px, self.image_px, draw)
 
         return Sample(
             id=name,
-            patient=name,
-            photo=picture("photo", partial(self._photo, seed, index)),
+            patient=patient,
+            photo=picture("photo", partial(self._photo, seed, index, grade)),
             labels={
-                channel: picture(channel, partial(self._label, seed, index, channel)) for channel in channels
+                channel: picture(channel, partial(self._label, seed, index, grade, channel))
+                for channel in channels
             },
-            fov=picture("fov", partial(self._fov, seed, index)),
+            fov=picture("fov", partial(self._fov, seed, index, grade)),
             fov_rule="given",
+            grade=grade,
             official="test" if series == "test" else "train",
-            recipe=f"phantom {PHANTOM_VERSION} {seed} {index} {self.image_px}",
+            recipe=f"phantom {PHANTOM_VERSION} {seed} {index} {self.image_px}{lesions}",
         )
 
-    def _photo(self, seed: int, index: int) -> Picture:
-        return self.eye(seed, index).photo
+    def _photo(self, seed: int, index: int, grade: int | None) -> Picture:
+        return self.eye(seed, index, grade).photo
 
-    def _fov(self, seed: int, index: int) -> Picture:
-        return _drawn(self.eye(seed, index).fov)
+    def _fov(self, seed: int, index: int, grade: int | None) -> Picture:
+        return _drawn(self.eye(seed, index, grade).fov)
 
-    def _label(self, seed: int, index: int, channel: str) -> Picture:
-        return _drawn(self.eye(seed, index).labels[channel])
+    def _label(self, seed: int, index: int, grade: int | None, channel: str) -> Picture:
+        return _drawn(self.eye(seed, index, grade).labels[channel])
 
 
 def _drawn(mask: Mask) -> Picture:
