@@ -92,7 +92,7 @@ def _labelled(soft: NDArray[np.float32], inside: NDArray[np.bool_], cut: Cut) ->
 
 def relief(soft: NDArray[np.float32], nearby_px: float) -> NDArray[np.float32]:
     """A soft map (h w) in [0, 1] less its mean nearby, 0 where that is more: lines stand out, what is even does not."""
-    return np.clip(soft - gaussian_filter(soft, nearby_px), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(soft - gaussian_filter(soft, nearby_px), 0, 1), dtype=np.float32)
 
 
 def mark(
