@@ -348,6 +348,7 @@ class TestSTARE:
             (gzip.compress(b"P5\n4 4\n255\n" + bytes(9)), "is truncated"),
             (gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(99)), "is not a picture that can be read"),
         ],
+        ids=["nothing", "another file", "a packed file's start", "a picture's start", "another picture"],
     )
     def test_what_cannot_be_unpacked_is_one_clear_error(
         self, tmp_path: Path, content: bytes, reason: str
