@@ -17,7 +17,7 @@ from retina_core.stages import Batch
 from retina_core.testing import tiny_eyes
 from retina_core.training.augmentation import Augmentation
 from retina_core.training.context import Learner, StepContext
-from retina_core.training.fit import fit
+from retina_core.training.fit import Lesson, fit
 from retina_core.training.options import FitOptions
 from retina_core.training.processes import Processes
 from retina_unet.config import UNetConfig
@@ -203,15 +203,16 @@ def test_eyes_without_a_channel_train_beside_eyes_with_it(
         return dataset.with_samples(samples)
 
     settings = {**TINY, "seen_images": 8, "weight_decay": 0.0, "average_half_life": 0, "test_turns": False}
-    options = FitOptions(device="cpu")
-    trained = fit("unet", without(eyes), tmp_path / "a", preset="quick", settings=settings, options=options)
-    once = fit(
-        "unet",
-        without(eyes),
-        tmp_path / "b",
-        preset="quick",
-        settings={**settings, "seen_images": 4},
-        options=options,
+    trained, once = (
+        fit(
+            "unet",
+            [Lesson(without(eyes)), Lesson(eyes, start=seen)],  # those that have it come after the last step
+            tmp_path / str(seen),
+            preset="quick",
+            settings={**settings, "seen_images": seen},
+            options=FitOptions(device="cpu"),
+        )
+        for seen in (8, 4)
     )
     assert isinstance(trained, UNetSegmenter)
     assert isinstance(once, UNetSegmenter)

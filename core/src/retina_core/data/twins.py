@@ -101,12 +101,18 @@ def same_pictures(looks: Sequence[Look], others: Sequence[Look] | None = None) -
 
     Among looks, a picture that is there several times is paired with the first of them only, as far as it fits.
     """
+    rows = [
+        place for place, look in enumerate(looks) if look.any()
+    ]  # without anything to see, none is like another
+    columns = rows if others is None else [place for place, look in enumerate(others) if look.any()]
+    beside = looks if others is None else others
     known: dict[int, int] = {}
     pairs = []
-    for first, second in _candidates(looks, looks if others is None else others, among=others is None):
+    found = _candidates([looks[i] for i in rows], [beside[j] for j in columns], among=others is None)
+    for first, second in ((rows[i], columns[j]) for i, j in found):
         if others is None and known.get(first, first) == known.get(second, second):
             continue
-        likeness = closeness(looks[first], (looks if others is None else others)[second])
+        likeness = closeness(looks[first], beside[second])
         if likeness >= SAME:
             pairs.append(Pair(first, second, likeness))
             if others is None:
