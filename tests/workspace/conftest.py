@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ TINY = {
 }
 
 
-def draw_cells(folder: Path, count: int = 10, side: int = 48) -> Path:
+def drawn_cells(folder: Path, count: int = 10, side: int = 48) -> Path:
     """Pale cells on grey, their outlines as the channel ``cell``, in the project's own layout; no field of view."""
     rows, columns = np.mgrid[:side, :side]
     for name in ("images", "labels/cell"):
@@ -50,6 +51,12 @@ def draw_cells(folder: Path, count: int = 10, side: int = 48) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def draw_cells() -> Callable[..., Path]:
+    """As ``drawn_cells``."""
+    return drawn_cells
+
+
 @dataclass(frozen=True)
 class Chain:
     """A finished run and what it was asked."""
@@ -64,7 +71,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """``dcgan``, ``pix2pix`` and ``unet`` on cells, in a few seconds."""
     root = tmp_path_factory.mktemp("chain")
     os.environ["RETINA_CACHE"] = str(root / "cache")
-    data = draw_cells(root / "cells")
+    data = drawn_cells(root / "cells")
     request = PipelineRequest(
         labels="dcgan",
         translator="pix2pix",

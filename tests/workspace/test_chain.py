@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retina_core import DataConfig, FitOptions, evaluate, generate, load_stage, open_dataset, run_pipeline
+from retina_core import (
+    DataConfig,
+    FitOptions,
+    evaluate,
+    fit,
+    generate,
+    load_stage,
+    open_dataset,
+    run_pipeline,
+)
 from retina_core.errors import (
     ChannelError,
     DatasetError,
@@ -20,6 +29,7 @@ from retina_core.errors import (
     SampleSetError,
     StageFolderError,
 )
+from retina_core.formats.stage_card import read_seen
 from retina_unet.config import UNetConfig
 
 CPU = FitOptions(device="cpu")
@@ -268,6 +278,23 @@ def test_the_fast_mode_paints_nearly_what_float32_paints(chain: Any, tmp_path: P
     assert any(
         exact.fingerprint != fast.fingerprint for exact, fast in zip(made["fp32"], made["bf16"], strict=True)
     )
+
+
+def test_what_a_training_began_with_stays_seen(chain: Any, draw_cells: Any, tmp_path: Path) -> None:
+    others = open_dataset(draw_cells(tmp_path / "others", count=4, side=40))
+    settings = {**chain.request.settings["labels"], "seen_images": 8}
+    fit(
+        "dcgan",
+        others,
+        tmp_path / "again",
+        preset="quick",
+        settings=settings,
+        init=chain.run / "labels",
+        options=CPU,
+    )
+    assert read_seen(tmp_path / "again") == read_seen(chain.run / "labels") | set(others.seen())
+    assert len(others.seen()) == 4
+    assert read_seen(chain.run / "labels").isdisjoint(others.seen())
 
 
 def test_real_alone_on_phantoms_works_at_their_size_and_not_four_times_as_large(tmp_path: Path) -> None:

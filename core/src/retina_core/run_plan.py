@@ -34,7 +34,7 @@ DURATIONS: Final = {
     "standard": "an hour or more on a CPU, less on a GPU",
     "paper": "days on a CPU",
 }
-SHORTEST: Final = "three to four minutes on two CPU cores"
+SHORTEST: Final = "about three minutes on two CPU cores"
 """Where no stage is trained, and an evaluator in ``quick``."""
 
 

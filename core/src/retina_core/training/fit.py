@@ -20,7 +20,7 @@ from retina_core.devices import resolve_device
 from retina_core.errors import ChannelError, DatasetError, RunFolderError
 from retina_core.formats.adopting import adopt_weights, adopted_config, followed
 from retina_core.formats.lock import sole_use
-from retina_core.formats.stage_card import CARD, is_complete, read_card
+from retina_core.formats.stage_card import CARD, is_complete, read_card, read_seen, read_signatures
 from retina_core.formats.stage_folder import load_stage, save_stage
 from retina_core.perceptual.sources import SegmenterSource, WeightsSource, perceptual_source
 from retina_core.randomness import sample_seed
@@ -250,7 +250,15 @@ class _Job:
     def _seen(self, courses: Sequence[Course]) -> set[str]:
         """As ``seen_by``, without decoding or drawing a photograph again: prepared samples know their hashes."""
         hashes = {print_ for course in courses for print_ in course.samples.fingerprints}
-        return hashes.union(*(seen_before(lesson.dataset) for lesson in self.lessons), seen_by(self._lent()))
+        begun = self._begun_with()
+        before = read_seen(begun) if begun else frozenset()
+        return hashes.union(
+            *(seen_before(lesson.dataset) for lesson in self.lessons), seen_by(self._lent()), before
+        )
+
+    def _begun_with(self) -> Path | None:
+        """The stage whose weights this one began with, where it has seen photographs: they had a part in this one too."""
+        return self.init if self.init and read_card(self.init).provenance.get("phantom") is not True else None
 
     def _lent(self) -> list[Dataset]:
         """What a borrowed segmenter learnt from besides; nothing where that is what this stage learns from."""
@@ -259,7 +267,9 @@ class _Job:
 
     def _save(self, stage: Stage, precision: str, seen: Iterable[str]) -> None:
         datasets = [lesson.dataset for lesson in self.lessons]
-        signatures = signatures_of([*datasets, *self._lent()])
+        begun = self._begun_with()
+        before = read_signatures(begun) if begun else {}
+        signatures = {**before, **signatures_of([*datasets, *self._lent()])}
         provenance = {
             "request": self.request,
             "data": [dataset.name for dataset in datasets],
