@@ -80,10 +80,8 @@ def check_source(
     settings = config or DataConfig()
     problems: list[str] = []
     sources = _several(source)
-    _refuse_combination(sources, reader)
+    named = _named_readers(sources, reader)
     known = registry or _installed()
-    named = [reader] * len(sources) if reader is None or isinstance(reader, str) else list(reader)
-    named = named * len(sources) if len(named) == 1 < len(sources) else named
     read = [
         _read(Path(one), name, known, problems, settings, several=len(sources) > 1)
         for one, name in zip(sources, named, strict=True)
@@ -107,12 +105,12 @@ def _several(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
     return [source] if isinstance(source, (str, Path)) else list(source)
 
 
-def _refuse_combination(sources: Sequence[str | Path], reader: str | Sequence[str] | None) -> None:
-    """Refuse what cannot be put together, before anything is read."""
+def _named_readers(sources: Sequence[str | Path], reader: str | Sequence[str] | None) -> Sequence[str | None]:
+    """Who is asked to read each source; what cannot be put together is refused before anything is read."""
     told = ",".join(map(str, sources))
     if not sources:
         raise InvalidValueError("data", "path", told, "name a folder, or phantom")
-    named = [reader] if reader is None or isinstance(reader, str) else list(reader)
+    named: list[str | None] = [reader] if reader is None or isinstance(reader, str) else list(reader)
     if len(named) not in {1, len(sources)}:
         reason = (
             f"there are {len(sources)} data sets; give one reader for all, or one for each in their order"
@@ -124,6 +122,7 @@ def _refuse_combination(sources: Sequence[str | Path], reader: str | Sequence[st
     places = [os.path.realpath(one) for one in sources]
     if twice := [str(one) for one, place in zip(sources, places, strict=True) if places.count(place) > 1]:
         raise InvalidValueError("data", "path", told, f"{twice[0]} is named twice; leave one out")
+    return named * len(sources) if len(named) == 1 else named
 
 
 def _read(

@@ -108,19 +108,28 @@ def _flames(sites: Sites, law: Law, count: int) -> Spots:
 
 def _blots(sites: Sites, law: Law, count: int) -> Spots:
     """Deep pools with uneven outlines. IDRiD's upper decile is 340 to 410 um."""
-    rng = sites.rng
-    reach = np.clip(rng.lognormal(np.log(0.15), 0.35, count), 0.1, 0.45)
-    centre, settled = sites.settle(law, reach, APART_MM)
-    angle, slenderness = rng.uniform(0, np.pi, count), rng.uniform(1.05, 1.7, count)
-    spots = Spots.drawn(rng, centre, reach, slenderness, angle, wobble=0.2, strength=(0.65, 1.35))
-    return spots.of(settled)
+    reach = np.clip(sites.rng.lognormal(np.log(0.15), 0.35, count), 0.1, 0.45)
+    return _pools(sites, law, reach, longest=1.7, roundest=1.05, wobble=0.2, strength=(0.65, 1.35))
 
 
 def _dots(sites: Sites, law: Law, count: int) -> Spots:
     """Round spots that only their size tells from microaneurysms; IDRiD's median haemorrhage is 150 to 170 um."""
-    rng = sites.rng
-    reach = np.clip(rng.lognormal(np.log(0.076), 0.18, count), 0.063, 0.12)
+    reach = np.clip(sites.rng.lognormal(np.log(0.076), 0.18, count), 0.063, 0.12)
+    return _pools(sites, law, reach, longest=1.25, roundest=1.0, wobble=0.1, strength=(0.45, 1.2))
+
+
+def _pools(
+    sites: Sites,
+    law: Law,
+    reach: Floats,
+    *,
+    longest: float,
+    roundest: float,
+    wobble: float,
+    strength: tuple[float, float],
+) -> Spots:
+    """Spots of half lengths ``reach`` (n), mm, in any direction; their lengths are ``roundest`` to ``longest`` widths."""
+    rng, count = sites.rng, len(reach)
     centre, settled = sites.settle(law, reach, APART_MM)
-    angle, slenderness = rng.uniform(0, np.pi, count), rng.uniform(1, 1.25, count)
-    spots = Spots.drawn(rng, centre, reach, slenderness, angle, wobble=0.1, strength=(0.45, 1.2))
-    return spots.of(settled)
+    angle, slenderness = rng.uniform(0, np.pi, count), rng.uniform(roundest, longest, count)
+    return Spots.drawn(rng, centre, reach, slenderness, angle, wobble=wobble, strength=strength).of(settled)

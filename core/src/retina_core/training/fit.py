@@ -97,12 +97,9 @@ def fit(
     check_trackers(options.track)
     source = perceptual_source(spec.name, config, preset, registry)
     borrowed = Path(features or Path(out) / "features")
-    masks = getattr(registry.stage_class(spec), "masks_absent", True)
-    learnt = [replace(lesson, dataset=learnable(lesson.dataset, masks)) for lesson in lessons]
+    learnt = _learnable_lessons(registry.stage_class(spec), lessons)
     job = _Job(spec, config, learnt, Path(out), init, options, registry, source, borrowed, lessons)
     job.check()
-    if source and not job.finished():
-        source.check(options.listener.say)
     if init and (shapes := followed(config, kind.resolve(spec.name, preset, settings))):
         options.listener.say(f"{spec.name}: {', '.join(shapes)}, as in {origin_of(init)}")
     # Under torchrun one process speaks for all; the others follow it.
@@ -149,6 +146,8 @@ class _Job:
             advice = "choose others with --set data.channels=NAME,..."
             told = [f"{channel}: no training sample is annotated for it; {advice}" for channel in missing]
             raise DatasetError(self.lessons[0].dataset.name, told)
+        if self.source and not self.finished():
+            self.source.check(self.options.listener.say)
 
     def _without_samples(self, dataset: Dataset) -> str:
         """Why no sample of a data set can be learnt from."""
@@ -294,6 +293,12 @@ class _Job:
             return {}
         features = stage.perceptual if isinstance(stage, LearningStage) else None
         return {"perceptual": dict(features.facts) if features else {"source": "none"}}
+
+
+def _learnable_lessons(kind: type, lessons: Sequence[Lesson]) -> list[Lesson]:
+    """The lessons without the samples that a stage of this class cannot learn from."""
+    masks = getattr(kind, "masks_absent", True)
+    return [replace(lesson, dataset=learnable(lesson.dataset, masks)) for lesson in lessons]
 
 
 def learnable(dataset: Dataset, masks: bool) -> Dataset:

@@ -14,6 +14,9 @@ from retina_core.data.pictures import SUFFIXES, FilePicture
 from retina_core.data.sample import Dataset, Sample
 from retina_core.names import composed
 
+DERIVED_FOV: Final = "the field of view is derived from each photograph; the data set gives none"
+"""What a reader notes of such a data set."""
+
 
 class Reader(ABC):
     """Turns a folder, as a data set's owner distributes it, into samples.

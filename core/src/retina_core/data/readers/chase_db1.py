@@ -8,7 +8,7 @@ from typing import Final
 
 from retina_core.config import DataConfig
 from retina_core.data.pictures import FilePicture
-from retina_core.data.readers.base import Reader, channels_in_use, pictures_in, without_photo
+from retina_core.data.readers.base import DERIVED_FOV, Reader, channels_in_use, pictures_in, without_photo
 from retina_core.data.sample import Dataset, Sample
 
 _NAME: Final = re.compile(r"(?P<eye>Image_(?P<patient>\d\d)[LR])(?P<kind>|_1stHO|_2ndHO)", re.IGNORECASE)
@@ -42,7 +42,7 @@ class ChaseDB1Reader(Reader):
             channels=channels_in_use(samples, config),
             citation="Fraz et al. 2012, IEEE Trans. Biomed. Eng. 59(9):2538-2548",
             licence="CC BY 4.0, Kingston University, researchdata.kingston.ac.uk/96",
-            notes=("the field of view is derived from each photograph; the data set gives none",),
+            notes=(DERIVED_FOV,),
         )
 
 

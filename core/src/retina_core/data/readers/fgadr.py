@@ -10,7 +10,14 @@ from typing import Final
 from retina_core.config import DataConfig
 from retina_core.data.map_pictures import SmoothedMap
 from retina_core.data.pictures import FilePicture
-from retina_core.data.readers.base import Reader, by_stem, channels_in_use, pictures_in, without_photo
+from retina_core.data.readers.base import (
+    DERIVED_FOV,
+    Reader,
+    by_stem,
+    channels_in_use,
+    pictures_in,
+    without_photo,
+)
 from retina_core.data.readers.grade_table import median_grade, rater_grades
 from retina_core.data.sample import Dataset, Sample
 from retina_core.names import shown
@@ -33,7 +40,7 @@ _NAME: Final = re.compile(r"\d+_(?P<batch>\d+)")
 """Photographs came in three batches, of other cameras and grades; the name's last number says which."""
 
 _NOTES: Final = (
-    "the field of view is derived from each photograph; the data set gives none",
+    DERIVED_FOV,
     "the grade is the median of the raters', the lower of two in the middle",
 )
 

@@ -10,6 +10,7 @@ from typing import Final
 from retina_core.config import DataConfig
 from retina_core.data.pictures import FilePicture
 from retina_core.data.readers.base import (
+    DERIVED_FOV,
     Reader,
     by_stem,
     channels_in_use,
@@ -58,7 +59,7 @@ class IDRiDReader(Reader):
 
     def read(self, folder: Path, problems: list[str], config: DataConfig) -> Dataset:
         samples: list[Sample] = []
-        notes = ["the field of view is derived from each photograph; the data set gives none"]
+        notes = [DERIVED_FOV]
         for part in _parts(folder):
             if _is_segmentation(part):
                 for half in _HALVES:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from retina_core.config import DataConfig
 from retina_core.data.pictures import FilePicture
-from retina_core.data.readers.base import Reader, by_stem, folders_in, picture_stem, pictures_in
+from retina_core.data.readers.base import DERIVED_FOV, Reader, by_stem, folders_in, picture_stem, pictures_in
 from retina_core.data.readers.folder import LABEL_FOLDERS
 from retina_core.data.readers.grade_table import named_grades, table_rows
 from retina_core.data.readers.metadata import TABLES
@@ -49,7 +49,7 @@ class MessidorReader(Reader):
         return _is_messidor(folder)
 
     def read(self, folder: Path, problems: list[str], config: DataConfig) -> Dataset:
-        notes = ["the field of view is derived from each photograph; the data set gives none"]
+        notes = [DERIVED_FOV]
         photos = by_stem(_photos(folder), problems) if _is_messidor(folder) else {}
         tables = _Tables.of(folder, problems, notes)
         samples = [

@@ -8,7 +8,7 @@ from typing import Final
 
 from retina_core.config import DataConfig
 from retina_core.data.pictures import FilePicture
-from retina_core.data.readers.base import Reader, channels_in_use, folders_in, without_photo
+from retina_core.data.readers.base import DERIVED_FOV, Reader, channels_in_use, folders_in, without_photo
 from retina_core.data.sample import Dataset, Sample
 
 _NAME: Final = re.compile(r"(?P<eye>im\d{4})(?:\.(?P<observer>ah|vk))?\.ppm(?:\.gz)?", re.IGNORECASE)
@@ -43,7 +43,7 @@ class STAREReader(Reader):
             channels=channels_in_use(samples, config),
             citation="Hoover, Kouznetsova, Goldbaum 2000, IEEE Trans. Med. Imaging 19(3):203-210",
             licence="its owners give none (cecas.clemson.edu/~ahoover/stare)",
-            notes=("the field of view is derived from each photograph; the data set gives none",),
+            notes=(DERIVED_FOV,),
         )
 
 
