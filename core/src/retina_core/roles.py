@@ -36,10 +36,15 @@ class LabelGenerator(Stage, ABC):
     role: ClassVar[Role] = "label-generator"
     sharp: ClassVar[bool] = False
     """Whether maps are drawn rather than guessed: they are cut at one half, and nothing is thinned or removed."""
+    takes_grades: ClassVar[bool] = False
+    """Whether ``sample`` draws an eye of an asked grade; those of its training set are in ``priors.grade_shares``."""
 
     @abstractmethod
     def sample(self, rngs: Sequence[torch.Generator], *, grades: Tensor | None = None) -> Tensor:
         """Soft label maps (b k h w) in [0, 1], one per generator; the same generators, the same maps.
+
+        ``grades`` (b) int64, 0 to 4: the severity of each, for a generator that ``takes_grades``, which draws one by
+        itself where none is given.
 
         A map depends on its own generator alone, never on its neighbours in the batch.
         """
