@@ -49,6 +49,15 @@ TINY_GAN = (
     "batch_size=4",
 )
 TINY = {
+    "acgan": (
+        "resolution=32",
+        "first_px=16",
+        "width=4",
+        "max_width=8",
+        "latent=8",
+        "seen_images=16",
+        "batch_size=4",
+    ),
     "dcgan": (*TINY_GAN, "seen_images=400"),  # after 16 it may mark nothing in so few maps, which is an error
     "pgan": (
         "resolution=32",
