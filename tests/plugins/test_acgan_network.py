@@ -91,7 +91,7 @@ def test_a_finer_stage_draws_with_a_coarser_ones_weights() -> None:
             known = dict(small.named_parameters()).get(name)
             weight.copy_(known if known is not None else torch.zeros_like(weight))
     coarse, fine = draw(small, [3], px=16), draw(large, [3], px=32)
-    assert torch.equal(fine, doubled(coarse))
+    assert torch.allclose(fine, doubled(coarse.atanh()).tanh(), atol=1e-4)
 
 
 def test_a_map_does_not_depend_on_its_neighbours() -> None:

@@ -13,6 +13,8 @@ section 2), who do not print their layers. Departures, ours where no paper is na
 - The grade is a code of four steps, none of them for 0 and all for 4, because grades have an order; it enters each
   block too, as a bias: lesions are drawn in the last ones. All its weights begin at 0: a grade that was never seen draws
   as the nearest lower one that was, not at random.
+- The output is a tanh, as theirs, of which the bias begins where nearly nothing is marked: real maps are exactly that
+  nearly everywhere, and a discriminator that sees seven channels of it told a linear output from them at once.
 - Noise for each pixel from 16 px on (Karras et al. 2019, arXiv 1812.04948, section 3.2): where a lesion
   lies is chance, and need not be told by the noise that shapes the eye.
 - The classifier reads features before the minibatch deviation, pooled by their mean: each eye's grade is its own.
@@ -46,6 +48,8 @@ REFERENCE_PX: Final = 128
 LEAST_WIDTH: Final = 4
 CHANCE_PX: Final = 16
 """The coarsest maps with noise of their own at each pixel."""
+BACKGROUND_LOGIT: Final = -1.5
+"""What a fresh generator draws everywhere, before the tanh: nearly nothing is marked, as in most of every map."""
 
 
 def sizes(resolution: int) -> list[int]:
@@ -69,7 +73,7 @@ def chance(rngs: Sequence[torch.Generator], px: int) -> list[Tensor]:
 
 
 class Generator(nn.Module):
-    """Noise and grades to maps: (b z), (b) -> (b k p p) in about [-1, 1], where p is the size that it works at."""
+    """Noise and grades to maps: (b z), (b) -> (b k p p) in [-1, 1], where p is the size that it works at."""
 
     grown_px: Tensor
 
@@ -87,6 +91,7 @@ class Generator(nn.Module):
         self.to_maps = nn.ModuleDict(
             {str(px): EqualConv2d(f, channels, 1, gain=1.0) for px, f in widths.items()}
         )
+        nn.init.constant_(self.to_maps[str(STEM_PX)].get_parameter("bias"), BACKGROUND_LOGIT)
         # A buffer, so that weights on disk know how to draw with themselves, at whatever moment they were written.
         self.register_buffer("grown_px", torch.tensor(resolution))
 
@@ -97,7 +102,7 @@ class Generator(nn.Module):
         for px in sizes(int(self.grown_px))[1:]:
             x = self.blocks[str(px)](x, code, next(waiting) if px >= CHANCE_PX else None)  # b f p p
             maps = doubled(maps) + self.to_maps[str(px)](x).float()  # b k p p
-        return maps
+        return maps.tanh()
 
 
 class GeneratorStem(nn.Module):
