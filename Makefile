@@ -23,7 +23,9 @@ BENCH_TOOLS := monai
 DOCS_TOOLS := mkdocs mkdocs-material 'mkdocstrings[python]'
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-STARTERS := pgan spade
+STARTERS := acgan pgan spade
+STARTER_DATA_acgan := --set data.phantom_grades=0,1,2,3,4 --set \
+	data.channels=vessel,optic_disc,fovea,microaneurysm,haemorrhage,hard_exudate,soft_exudate
 
 .PHONY: help demo test coverage lint format docs bench starters clean
 .DEFAULT_GOAL := help
@@ -68,9 +70,9 @@ bench: $(VENV)/.bench  ## time our steps beside the usual code and public networ
 	$(BIN)/python benchmarks/bench.py --out benchmarks/results.json
 
 # What was trained before goes on where it stopped, or is only packed again.
-starters: $(VENV)/.installed  ## train the stages that pgan and spade ship, on phantoms kept for them (hours)
+starters: $(VENV)/.installed  ## train the stages that plugins ship, on phantoms kept for them (hours)
 	$(foreach stage,$(STARTERS),\
-		$(BIN)/retina train $(stage) --preset starter --out runs/starters/$(stage) && \
+		$(BIN)/retina train $(stage) --preset starter $(STARTER_DATA_$(stage)) --out runs/starters/$(stage) && \
 		$(BIN)/python -m retina_core.starters runs/starters/$(stage) plugins/$(stage)/src/retina_$(stage)/starter &&) true
 
 clean:  ## remove the environment, the caches, the site and runs/demo

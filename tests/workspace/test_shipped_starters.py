@@ -18,6 +18,8 @@ SPECS = [REGISTRY.stage(name, role) for role in ROLES for name in REGISTRY.names
 SHIPPED = [spec for spec in SPECS if spec.starter and spec.role != "evaluator"]
 SIZES_PX = (128, 256)
 """Sides of the phantoms that starters are trained on."""
+GRADES = ((), (0, 1, 2, 3, 4))
+"""Their grades: none, or all in turn."""
 
 
 @pytest.fixture(params=SHIPPED, ids=[spec.name for spec in SHIPPED])
@@ -57,13 +59,13 @@ def test_its_card_says_what_makes_it_and_names_no_place(folder: Path) -> None:
 def test_it_saw_the_phantoms_that_are_kept_for_starters_and_no_others(folder: Path) -> None:
     seen = read_seen(folder)
     assert len(seen) == read_card(folder).provenance["samples"]
-    first = {px: prints(px, "starter", 3) for px in SIZES_PX}
-    assert any(found <= seen for found in first.values())
-    others = set().union(*(prints(px, "training", 12) for px in SIZES_PX))
+    kinds = [(px, grades) for px in SIZES_PX for grades in GRADES]
+    assert any(prints(px, "starter", 3, grades) <= seen for px, grades in kinds)
+    others = set().union(*(prints(px, "training", 12, grades) for px, grades in kinds))
     assert not others & seen
 
 
-def prints(px: int, series: str, count: int) -> set[str]:
+def prints(px: int, series: str, count: int, grades: tuple[int, ...]) -> set[str]:
     """Content hashes of the first phantoms of a series, for training and (but for starters) for testing."""
     config = DataConfig.resolve(
         "data", "quick", {"phantom_px": px, "phantom_count": max(count, 5), "phantom_series": series}
