@@ -25,7 +25,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 STARTERS := acgan pgan spade
 STARTER_DATA_acgan := --set data.phantom_grades=0,1,2,3,4 --set \
-	data.channels=vessel,optic_disc,fovea,microaneurysm,haemorrhage,hard_exudate,soft_exudate
+	data.channels=optic_disc,fovea,microaneurysm,haemorrhage,hard_exudate,soft_exudate
 
 .PHONY: help demo test coverage lint format docs bench starters clean
 .DEFAULT_GOAL := help

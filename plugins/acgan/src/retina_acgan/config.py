@@ -114,8 +114,8 @@ class ACGANConfig(AdaptiveConfig):
         "starter": {
             "resolution": 128,
             "first_px": 32,
-            "growth_share": 0.7,
-            "seen_images": 40_000,
+            "growth_share": 0.75,
+            "seen_images": 24_000,
             "average_half_life": 1_500,
             "rate_decay": 0.2,
             "generator_updates": 1,
