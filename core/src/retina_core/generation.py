@@ -6,12 +6,14 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retina_core.asked_grades import AskedGrades
 from retina_core.errors import InvalidValueError
 from retina_core.fast_mode import choose_mode, make_ready
 from retina_core.formats.lock import sole_use
@@ -37,6 +39,8 @@ def generate(
     seed: int = 0,
     shard: tuple[int, int] = (0, 1),
     style: Path | str | None = None,
+    grade: int | str | None = None,
+    unseen_grade: bool = False,
     options: FitOptions | None = None,
     registry: Registry | None = None,
 ) -> Path:
@@ -53,12 +57,17 @@ def generate(
         shard: ``(i, n)`` writes every n-th pair from the i-th on, for n machines that share a run.
         style: a photograph's file, in whose manner all are painted. Its content hash stands in every row, and in
             ``seen.json`` beside what the stages were trained on.
+        grade: 0 to 4; ``uniform``, each in turn that the label generator's training set holds; ``as-data``, as often as
+            there. None: ``as-data`` for a generator that takes grades and learnt from some, else without. Every row has
+            its eye's.
+        unseen_grade: draw a grade that the training set does not hold, too; its rows say ``grade_unseen``.
 
     Returns:
         The set's folder, which ``open_dataset`` reads.
 
     Raises:
         StageFolderError, ChannelError, SampleSetError: before any work.
+        GradeError: the label generator takes no grades, or its training set does not hold this one (before any work).
         InvalidValueError, PathError: the translator takes no style, or the photograph cannot be read.
         BrokenPluginError: a filter cannot be imported (before any work), or fails.
         StorageError: the disk is full, or ``out`` cannot be written.
@@ -72,10 +81,11 @@ def generate(
         )
     screen = Screen.installed(registry)
     painter = _load_painter(folders, seed, count, None if style is None else Path(style), options, registry)
+    painter = replace(painter, grades=_grades(painter.generator, grade, unseen_grade, registry))
     manner = painter.style.fingerprint if painter.style else None
     cards = (read_card(folders[0]), read_card(folders[1]))
     with sole_use(out):
-        writer = SampleSetWriter(out, _request(cards, count, seed, shard, manner, screen))
+        writer = SampleSetWriter(out, _request(cards, count, seed, shard, manner, screen, painter.grades))
         if not writer.complete:
             _write_all(painter, screen, cards, writer, range(count)[shard[0] :: shard[1]], options, registry)
             seen = read_seen(folders[0]) | read_seen(folders[1]) | ({manner} if manner else set())
@@ -102,6 +112,13 @@ def _load_painter(
     return Painter(cast(LabelGenerator, generator), cast(ImageTranslator, translator), seed, mode, manner)
 
 
+def _grades(
+    generator: LabelGenerator, grade: int | str | None, unseen: bool, registry: Registry
+) -> AskedGrades:
+    kind, shares = type(generator), generator.priors.grade_shares
+    return AskedGrades.of(kind, generator.channels, shares, grade, unseen=unseen, registry=registry)
+
+
 def _write_all(
     painter: Painter,
     screen: Screen,
@@ -111,6 +128,8 @@ def _write_all(
     options: FitOptions,
     registry: Registry,
 ) -> None:
+    if said := painter.grades.told():
+        options.listener.say(said)
     begun, missing = time.monotonic(), [i for i in indices if i not in writer.rows]
     blank = set(painter.generator.channels) if len(missing) == len(indices) else set()
     with stop_requests() as stop:
@@ -143,7 +162,10 @@ def _samples(
         chunk = indices[start : start + CHUNK]
         for index, pair in zip(chunk, painter.accepted(chunk, screen), strict=True):
             drawn = {"attempt": pair.attempt, "refused": list(pair.refused)}
-            facts = {"seed": painter.seed, **drawn, "grade": None, **common}
+            graded: dict[str, Any] = {"grade": pair.grade}
+            if pair.grade in painter.grades.strange:
+                graded["grade_unseen"] = True
+            facts = {"seed": painter.seed, **drawn, **graded, **common}
             maps = dict(zip(painter.generator.channels, _bytes(pair.labels), strict=True))
             yield SyntheticSample(index, pair.photo, maps, _bytes(pair.fov), facts)
 
@@ -176,10 +198,13 @@ def _request(
     shard: tuple[int, int],
     manner: str | None,
     screen: Screen,
+    grades: AskedGrades,
 ) -> str:
     parts: list[object] = [[card.name, card.files] for card in cards]
     parts.append([count, seed, shard])
     parts.append(["filters", sorted(screen.filters)])
     if manner is not None:
         parts.append(["style", manner])
+    if asked := grades.facts():  # only then, so that a set that was begun before there were grades goes on
+        parts.append(["grades", asked])
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -159,6 +159,8 @@ class _Run:
             count=self.plan.request.pairs,
             out=self.folder / "synthetic",
             seed=self.plan.request.seed,
+            grade=self.plan.request.grade,
+            unseen_grade=self.plan.request.unseen_grade,
             options=self.plan.options,
             registry=self.plan.registry,
         )

@@ -37,6 +37,10 @@ DURATIONS: Final = {
 SHORTEST: Final = "about three minutes on two CPU cores"
 """Where no stage is trained, and an evaluator in ``quick``."""
 
+_LATER: Final[Mapping[str, Any]] = {"grade": None, "unseen_grade": False}
+"""What requests were not asked for at first, as it stands where nothing is said: left out of ``run.json`` then, so that a run
+that was begun before goes on."""
+
 
 @dataclass(frozen=True)
 class PipelineRequest:
@@ -63,6 +67,10 @@ class PipelineRequest:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """``labels``, ``translator``, ``data`` or an evaluator's name -> key -> value."""
     regimes: tuple[str, ...] = ("REAL", "SYNTH")
+    grade: int | str | None = None
+    """0 to 4, ``uniform`` or ``as-data``; None: as in the training part, for a label generator that takes grades."""
+    unseen_grade: bool = False
+    """Whether a grade is drawn that the training part does not hold."""
 
     def facts(self) -> dict[str, Any]:
         """The request as ``run.json`` holds it: without the folder, which says where and not what.
@@ -75,6 +83,9 @@ class PipelineRequest:
         values = asdict(self)
         values["settings"] = {prefix: dict(chosen) for prefix, chosen in self.settings.items()}
         del values["out"]
+        for key in _LATER:
+            if values[key] == _LATER[key]:
+                del values[key]
         if path := values["settings"].get("data", {}).get("exclude"):
             values["settings"]["data"]["exclude"] = sorted(read_exclusions(path))
         return cast(dict[str, Any], json.loads(json.dumps(values, default=list)))
