@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from skimage.measure import label
 
+from retina_core.channels import ANATOMY
 from retina_core.data.prepare import PreparedSamples
 from retina_core.stages import Priors
 
@@ -18,6 +19,9 @@ SPECK_LOSS = 0.005
 """Pieces that together hold at most this part of a channel in real maps count as specks in generated ones."""
 SPECK_OF_LEAST = 0.5
 """Where real maps have none so small, as connected trees have not: what is less than this part of the smallest."""
+SPECK_LESIONS = 0.01
+"""At most this part of a lesion's pieces in real maps, by number, is smaller than a speck: one true microaneurysm is a
+pixel or two. By ``SPECK_LOSS`` alone, 6 % of IDRiD's haemorrhages would go at 256 px, and 4 % of its hard exudates at 512."""
 
 
 def priors_of(samples: PreparedSamples, channels: Sequence[str]) -> Priors:
@@ -41,13 +45,15 @@ def priors_of(samples: PreparedSamples, channels: Sequence[str]) -> Priors:
 def _speck_share(samples: PreparedSamples, channel: int) -> float:
     """The largest piece, as a share of the frame, such that it and all smaller ones hold ``SPECK_LOSS`` of a channel.
 
-    Half the smallest piece where none is so small.
+    Half the smallest piece where none is so small. Of a lesion, no more than ``SPECK_LESIONS`` of the pieces are smaller.
     """
     areas = np.sort(np.concatenate([*_pieces(samples, channel), np.zeros(0, np.int64)]))
     if not len(areas):
         return 0.0
     small = np.cumsum(areas) <= SPECK_LOSS * areas.sum()
     largest = areas[small].max() if small.any() else SPECK_OF_LEAST * areas.min()
+    if samples.channels[channel] not in ANATOMY:
+        largest = min(largest, areas[int(SPECK_LESIONS * len(areas))])
     return float(largest / samples.resolution**2)
 
 
