@@ -93,12 +93,28 @@ class AskedGrades:
         return tuple(grade for grade in self.dealt if grade not in self.shares)
 
     def told(self) -> str:
-        """What ``uniform`` leaves out; empty where there is nothing to say."""
+        """Which grades ``uniform`` leaves out; empty where there is nothing to say."""
         missing = [grade for grade in GRADES if grade not in self.dealt]
         if self.wish != "uniform" or not missing:
             return ""
         held = _listed(self.dealt)
-        return f"grades: no training eye has {_listed(missing)}, so that pairs have {held} in equal numbers"
+        return f"no training eye has grade {_listed(missing)}, so that they are of {held} in equal numbers"
+
+    def remarks(self) -> list[str]:
+        """What the card of a set says of its grades; nothing where no eye has one."""
+        if self.wish is None:
+            return []
+        how = {"as-data": "as often as in the training set", "uniform": "in equal numbers"}.get(
+            str(self.wish)
+        )
+        grades = f"grade {self.wish}" if how is None else f"grades {_listed(self.dealt)}, {how}"
+        said = f"Eyes of {grades} were asked for (diabetic retinopathy, ICDR): the `grade` of each row."
+        if self.strange:
+            said += (
+                f" Of grade {_listed(self.strange)} the label generator has seen no eye: such rows say `grade_unseen`, and "
+                "what they show is a guess."
+            )
+        return [said]
 
 
 def parsed_grade(wish: int | str | None) -> Wish | None:
@@ -109,7 +125,9 @@ def parsed_grade(wish: int | str | None) -> Wish | None:
     """
     found = {str(one): one for one in (*GRADES, "uniform", "as-data")}.get(str(wish))
     if wish is not None and found is None:
-        reason = "a grade is 0, 1, 2, 3 or 4; uniform takes each in turn, as-data as the training set has them"
+        reason = (
+            "a grade is 0, 1, 2, 3 or 4; uniform takes each in turn, as-data as the training set has them"
+        )
         raise InvalidValueError("generate", "grade", wish, reason)
     return found  # type: ignore[return-value]  # mypy widens the two texts
 

@@ -76,7 +76,7 @@ class Painter:
             waiting = [index for index in indices if index not in kept]
             for index, pair in zip(waiting, self.paint(waiting, attempt), strict=True):
                 maps = dict(zip(self.generator.channels, pair.labels, strict=True))
-                reason = screen.reason(maps, pair.photo)
+                reason = screen.reason(maps, pair.photo, pair.fov)
                 if reason is not None:
                     refused[index].append(reason)
                 if reason is None or attempt == ATTEMPTS - 1:

@@ -81,7 +81,9 @@ class _Run:
 
     def _steps(self) -> list[RunStep]:
         stage, pairs = (SEEN, MODEL, PRIORS, CARD), f"synthetic/{METADATA}"
-        cards = (f"labels/{CARD}", f"translator/{CARD}")
+        cards = [f"labels/{CARD}", f"translator/{CARD}"]
+        if self.plan.request.vessels is not None:
+            cards.append(str(Path(self.plan.request.vessels).absolute() / CARD))
         evaluators = dict.fromkeys((*self.plan.request.evaluators, "likeness"))
         painted = f"{self.plan.request.pairs} pairs are drawn and painted"
         return [
@@ -161,6 +163,8 @@ class _Run:
             seed=self.plan.request.seed,
             grade=self.plan.request.grade,
             unseen_grade=self.plan.request.unseen_grade,
+            filters=self.plan.request.filters,
+            vessels=self.plan.request.vessels,
             options=self.plan.options,
             registry=self.plan.registry,
         )
@@ -239,6 +243,8 @@ def _data_facts(split: Split) -> dict[str, Any]:
     }
 
 
-def _sample_facts(sample: Sample) -> dict[str, str]:
-    facts = {"id": sample.id, "patient": sample.patient, "fingerprint": sample.identity}
-    return {**facts, "grade_from": sample.grade_from} if sample.grade_from else facts
+def _sample_facts(sample: Sample) -> dict[str, Any]:
+    facts: dict[str, Any] = {"id": sample.id, "patient": sample.patient, "fingerprint": sample.identity}
+    if sample.grade_from:
+        facts["grade_from"] = sample.grade_from
+    return {**facts, "weak": list(sample.weak)} if sample.weak else facts

@@ -51,7 +51,7 @@ class LabelGenerator(Stage, ABC):
         """
 
     @classmethod
-    def shows_grades(cls, channels: Sequence[str]) -> bool:
+    def shows_grades(cls, channels: Sequence[str]) -> bool:  # noqa: ARG003  (a stage may look at them)
         """Whether maps of these channels can show a grade: any may, of a generator that takes them."""
         return cls.takes_grades
 

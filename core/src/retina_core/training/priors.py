@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -33,13 +33,18 @@ def priors_of(samples: PreparedSamples, channels: Sequence[str]) -> Priors:
         present = np.array(samples.present[i])
         inside += present * float(fov.sum())
         covered += present * np.array(samples.labels[i])[:, fov].sum(1) / 255
-    grades = [int(grade) for grade in np.array(samples.grades) if grade >= 0]
     return Priors(
         fovs=torch.from_numpy(np.array(samples.fov[::every][:MAX_FOVS])),
         shares={channel: float(covered[i] / max(inside[i], 1)) for i, channel in enumerate(channels)},
         speck_shares={channel: _speck_share(samples, i) for i, channel in enumerate(channels)},
-        grade_shares={grade: grades.count(grade) / len(grades) for grade in sorted(set(grades))},
+        grade_shares=shares_of_grades(int(grade) if grade >= 0 else None for grade in np.array(samples.grades)),
     )
+
+
+def shares_of_grades(grades: Iterable[int | None]) -> dict[int, float]:
+    """Grade -> its share of the samples that have one."""
+    known = [grade for grade in grades if grade is not None]
+    return {grade: known.count(grade) / len(known) for grade in sorted(set(known))}
 
 
 def _speck_share(samples: PreparedSamples, channel: int) -> float:
