@@ -22,6 +22,9 @@ COMMANDS = {
         "Draw labelled photographs with two trained stages.",
         "start it without, once for each I of N with --shard I/N",
     ),
+    "annotate": Entry(
+        f"{_ROOM}.annotate:annotate", "Fill in the label maps and grades that photographs lack.", _ALONE
+    ),
     "evaluate": Entry(
         f"{_ROOM}.evaluate:evaluate", "Say what a synthetic set is worth, on real photographs.", _ALONE
     ),

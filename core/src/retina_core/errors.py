@@ -129,8 +129,8 @@ class GradeError(RequestError):
         super().__init__(f"--grade {grade} cannot be asked of {generator}: {reason}; {advice}")
 
 
-_COMMANDS = frozenset({"evaluate", "generate", "pipeline", "train"})
-_SELF_EXPLAINING = frozenset({"data", "retina", "training"})
+_COMMANDS = frozenset({"annotate", "evaluate", "generate", "pipeline", "sweep", "train"})
+_SELF_EXPLAINING = frozenset({"data", "grader", "retina", "training"})
 """Owners of settings that neither ``retina show`` nor a command's help lists; their reasons say what to write."""
 
 

@@ -42,6 +42,17 @@ class Agreement:
         return float(np.trace(self.confusion)) / self.count if self.count else None
 
     @property
+    def within_one(self) -> float | None:
+        """The share that is right or a grade beside it, 0 to 1; None where there is nothing to compare."""
+        beside = sum(int(np.trace(self.confusion, offset)) for offset in (-1, 0, 1))
+        return beside / self.count if self.count else None
+
+    @property
+    def chance(self) -> float | None:
+        """The accuracy of always saying the most frequent true grade; None where there is nothing to compare."""
+        return float(self.confusion.sum(1).max()) / self.count if self.count else None
+
+    @property
     def kappa(self) -> float | None:
         """Cohen's kappa with quadratic weights (Cohen 1968): 1 - Σ w O / Σ w E, w = (i - j)², at most 1.
 

@@ -8,6 +8,7 @@ seven times as often as the others learns them by heart.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -61,6 +62,14 @@ class Grader:
     def predict(self, pictures: Tensor) -> Tensor:
         """(b c h w) -> (b) int64: the likeliest grade of each."""
         return self.probabilities(pictures).argmax(1)
+
+    def digest(self) -> str:
+        """SHA-256 of the weights, in hexadecimal: which grader it is."""
+        digest = hashlib.sha256()
+        for name, weight in sorted(self._network.state_dict().items()):
+            digest.update(f"{name} {tuple(weight.shape)}\n".encode())
+            digest.update(weight.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def fit_grader(

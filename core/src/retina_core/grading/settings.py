@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from retina_core.config import StageConfig, setting
+
+PHOTO_COLOUR = 0.2
 
 
 class GraderSettings(StageConfig):
@@ -13,7 +16,7 @@ class GraderSettings(StageConfig):
     resolution: int = setting(
         128, "side to which pictures are resized", unit="px", ge=32, le=1024, source="measured on IDRiD"
     )
-    width: int = setting(24, "features of the first layer; each of the next three doubles them", ge=4, le=256)
+    width: int = setting(16, "features of the first layer; each of the next three doubles them", ge=4, le=256)
     seen_images: int = setting(
         24_000,
         "training length: pictures shown to the network",
@@ -55,3 +58,12 @@ class GraderSettings(StageConfig):
     colour: float = setting(
         0.0, "augment photographs with gains and offsets per colour up to this; 0 for label maps", ge=0, le=1
     )
+
+    @classmethod
+    def for_photographs(cls, settings: Mapping[str, Any] | None = None) -> Self:
+        """The settings for photographs, whose colours differ from camera to camera, with single ones on top.
+
+        Raises:
+            UnknownKeyError, InvalidValueError: as ``resolve``.
+        """
+        return cls.resolve("grader", settings={"colour": PHOTO_COLOUR, **(settings or {})})
