@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -49,11 +50,21 @@ def run_pipeline(
     """
     registry = registry or Registry.discover()
     options = replace(options or FitOptions(), seed=request.seed)
-    plan = RunPlan.of(request, registry, options)
-    with sole_use(request.folder):
+    return carry_out(RunPlan.of(request, registry, options))
+
+
+def carry_out(plan: RunPlan, *, ending: Callable[[], object] = lambda: None) -> Path:
+    """Do what a checked plan says, then what ends it. Returns the run folder.
+
+    Raises:
+        RunError, KeyboardInterrupt: as ``run_pipeline``.
+    """
+    folder = plan.request.folder
+    with sole_use(folder):
         _Run(plan).carry_out()
-    registry.announce("retina_run_finished", folder=request.folder)
-    return request.folder
+        ending()
+    plan.registry.announce("retina_run_finished", folder=folder)
+    return folder
 
 
 class _Run:
@@ -179,6 +190,7 @@ class _Run:
             preset=plan.request.chosen_preset,
             settings=plan.request.settings.get(name),
             regimes=plan.request.regimes,
+            **plan.request.trainings,
             options=plan.options,
             registry=plan.registry,
         )

@@ -39,7 +39,7 @@ def check_generation(
         StageFolderError, WrongRoleError, ChannelError: ``vessels`` holds no segmenter of vessels.
         LeakError: that segmenter has seen a photograph of the test part.
     """
-    channels, shares = _drawn(registry, spec, start, split)
+    channels, shares = drawn(registry, spec, start, split)
     kind = cast(type[LabelGenerator], registry.stage_class(spec))
     AskedGrades.of(kind, channels, shares, request.grade, unseen=request.unseen_grade, registry=registry)
     Screen.installed(registry, request.filters)
@@ -52,7 +52,7 @@ def check_generation(
         refuse_leak(lent, split.test, split.train)
 
 
-def _drawn(
+def drawn(
     registry: Registry, spec: StageSpec, start: Start, split: Split
 ) -> tuple[Sequence[str], Mapping[int, float]]:
     """The channels that the label generator will draw, and the shares of grades in what it learns from."""

@@ -118,6 +118,11 @@ class PipelineRequest:
         return self.preset or ("quick" if self.phantom else "standard")
 
     @property
+    def trainings(self) -> Mapping[str, Any]:
+        """What else ``evaluate`` is told of the trainings: nothing, so that the preset says it."""
+        return {}
+
+    @property
     def pairs(self) -> int:
         """Synthetic pairs to make."""
         return self.count or COUNTS.get(self.chosen_preset, COUNTS["standard"])
