@@ -183,7 +183,7 @@ def fields(kind: type) -> str:
 def figure_kinds() -> str:
     """Every kind of figure with its fields, and the parts that they are made of."""
     kinds = [_figure(kind.kind, kind) for kind in typing.get_args(figures.Figure)]
-    parts = (figures.Series, figures.Bar, figures.Picture, figures.NearestPair)
+    parts = (figures.Series, figures.Bar, figures.BarSeries, figures.Picture, figures.NearestPair)
     within = [_figure(part.__name__, part) for part in parts]
     return "\n".join([*kinds, "", "Within them:", "", *within])
 

@@ -25,6 +25,7 @@ from retina_core.formats.stage_card import CARD, MODEL, PRIORS, SEEN, read_card
 from retina_core.generation import generate
 from retina_core.perceptual.sources import SegmenterSource
 from retina_core.registry import Registry
+from retina_core.run_generation import GRADES, draws_grades
 from retina_core.run_plan import PipelineRequest, RunPlan
 from retina_core.run_record import RunRecord, RunStep
 from retina_core.starters import copy_starter
@@ -95,7 +96,7 @@ class _Run:
         cards = [f"labels/{CARD}", f"translator/{CARD}"]
         if self.plan.request.vessels is not None:
             cards.append(str(Path(self.plan.request.vessels).absolute() / CARD))
-        evaluators = dict.fromkeys((*self.plan.request.evaluators, "likeness"))
+        evaluators = dict.fromkeys((*self.plan.request.evaluators, "likeness", *self._graded()))
         painted = f"{self.plan.request.pairs} pairs are drawn and painted"
         return [
             self._stage("labels", stage),
@@ -113,6 +114,12 @@ class _Run:
                 for name in evaluators
             ),
         ]
+
+    def _graded(self) -> tuple[str, ...]:
+        """The evaluator that says whether grades show, where there are some."""
+        plan = self.plan
+        start, spec = plan.starts["labels"], plan.specs["labels"]
+        return (GRADES,) if draws_grades(plan.request, plan.registry, spec, start, plan.split) else ()
 
     def _stage(self, prefix: str, files: tuple[str, ...]) -> RunStep:
         """The step that trains a stage, or takes its starter as it is."""

@@ -37,7 +37,9 @@ def priors_of(samples: PreparedSamples, channels: Sequence[str]) -> Priors:
         fovs=torch.from_numpy(np.array(samples.fov[::every][:MAX_FOVS])),
         shares={channel: float(covered[i] / max(inside[i], 1)) for i, channel in enumerate(channels)},
         speck_shares={channel: _speck_share(samples, i) for i, channel in enumerate(channels)},
-        grade_shares=shares_of_grades(int(grade) if grade >= 0 else None for grade in np.array(samples.grades)),
+        grade_shares=shares_of_grades(
+            int(grade) if grade >= 0 else None for grade in np.array(samples.grades)
+        ),
     )
 
 
@@ -48,18 +50,25 @@ def shares_of_grades(grades: Iterable[int | None]) -> dict[int, float]:
 
 
 def _speck_share(samples: PreparedSamples, channel: int) -> float:
-    """The largest piece, as a share of the frame, such that it and all smaller ones hold ``SPECK_LOSS`` of a channel.
+    """A speck's area in real maps as a share of the frame."""
+    areas = np.concatenate([*_pieces(samples, channel), np.zeros(0, np.int64)])
+    return speck_area(areas, samples.channels[channel]) / samples.resolution**2
 
-    Half the smallest piece where none is so small. Of a lesion, no more than ``SPECK_LESIONS`` of the pieces are smaller.
+
+def speck_area(areas: NDArray[np.int64], channel: str) -> float:
+    """Pieces of real maps smaller than this are specks, by the areas (n) of them all, in pixels; 0 where there are none.
+
+    It is the largest piece such that it and all smaller ones hold ``SPECK_LOSS`` of the channel, or half the smallest
+    piece where none is so small. Of a lesion, no more than ``SPECK_LESIONS`` of the pieces are smaller.
     """
-    areas = np.sort(np.concatenate([*_pieces(samples, channel), np.zeros(0, np.int64)]))
     if not len(areas):
         return 0.0
+    areas = np.sort(areas)
     small = np.cumsum(areas) <= SPECK_LOSS * areas.sum()
     largest = areas[small].max() if small.any() else SPECK_OF_LEAST * areas.min()
-    if samples.channels[channel] not in ANATOMY:
+    if channel not in ANATOMY:
         largest = min(largest, areas[int(SPECK_LESIONS * len(areas))])
-    return float(largest / samples.resolution**2)
+    return float(largest)
 
 
 def _pieces(samples: PreparedSamples, channel: int) -> Iterator[NDArray[np.int64]]:
