@@ -72,7 +72,7 @@ def pairs(
 ) -> list[dict[str, Any]]:
     registry = tiny.registry(*filters_of_plugins)
     stages = (folders["labels"], folders["translator"])
-    generate(*stages, count=20, out=out, options=OPTIONS, registry=registry, **more)
+    generate(*stages, count=8, out=out, options=OPTIONS, registry=registry, **more)
     return read_rows(out)
 
 
