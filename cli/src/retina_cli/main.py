@@ -32,6 +32,7 @@ COMMANDS = {
     "pipeline": Entry(
         f"{_ROOM}.pipeline:pipeline", "Train, generate, evaluate and report in one run folder.", _TRAIN
     ),
+    "sweep": Entry(f"{_ROOM}.sweep:sweep", "Say how much synthetic data helps, share by share.", _TRAIN),
 }
 """Name -> where the command is, and its line of ``retina --help``; plugins' commands come after these."""
 

@@ -12,7 +12,8 @@ from typing import Any, Final, cast
 from retina_core.asked_grades import AskedGrades
 from retina_core.errors import InvalidValueError
 from retina_core.evaluation.regimes import pairs_needed, percent_of
-from retina_core.evaluation.shares import Budget, SweepTable
+from retina_core.evaluation.share_rows import table_of
+from retina_core.evaluation.shares import Budget
 from retina_core.pipeline import carry_out
 from retina_core.registry import Registry
 from retina_core.roles import LabelGenerator
@@ -52,7 +53,7 @@ class SweepRequest(PipelineRequest):
         Raises:
             InvalidValueError: they cannot be swept over, or budget, epochs and settings do not fit together.
         """
-        object.__setattr__(self, "mix", _checked_shares(self.mix))
+        object.__setattr__(self, "mix", tuple(dict.fromkeys((0, *checked_shares(self.mix)))))
         regimes = ("REAL", *(f"MIX({share})" for share in self.mix if share))
         object.__setattr__(self, "regimes", regimes)
         self._check_budget()
@@ -109,7 +110,7 @@ def run_sweep(
 
 
 def parse_shares(text: str) -> tuple[int, ...]:
-    """``"0,25,50"`` as ``(0, 25, 50)``.
+    """``"50,25"`` as ``(25, 50)``.
 
     Raises:
         InvalidValueError: a word is no whole number, or the shares cannot be swept over.
@@ -118,11 +119,15 @@ def parse_shares(text: str) -> tuple[int, ...]:
     if wrong := [word for word in words if not (word.isascii() and word.isdigit())]:
         reason = f"{wrong[0]!r} is no whole number from 0 to 99; write shares in per cent with commas between"
         raise InvalidValueError("sweep", "mix", text, reason)
-    return _checked_shares(map(int, words))
+    return checked_shares(map(int, words))
 
 
-def _checked_shares(mix: Iterable[int]) -> tuple[int, ...]:
-    """The shares in order, 0 among them."""
+def checked_shares(mix: Iterable[int]) -> tuple[int, ...]:
+    """Shares in per cent, in order.
+
+    Raises:
+        InvalidValueError: one is not from 0 to 99 or there twice, or there is none above 0.
+    """
     shares = sorted(mix)
     told = ",".join(map(str, shares))
     if outside := [share for share in shares if not 0 <= share <= 99]:
@@ -134,7 +139,7 @@ def _checked_shares(mix: Iterable[int]) -> tuple[int, ...]:
         raise InvalidValueError("sweep", "mix", told, f"{twice[0]} is there twice; leave one out")
     if not any(shares):
         raise InvalidValueError("sweep", "mix", told, "name a share above 0 to compare with it")
-    return tuple(dict.fromkeys((0, *shares)))
+    return tuple(shares)
 
 
 def _settled(plan: RunPlan) -> RunPlan:
@@ -172,7 +177,7 @@ def _draws_grades(plan: RunPlan) -> bool:
 
 def _write_table(plan: RunPlan) -> None:
     request = cast(SweepRequest, plan.request)
-    table = SweepTable.of(
+    table = table_of(
         request.folder,
         request.evaluators[0],
         request.regimes,
