@@ -28,6 +28,7 @@ from retina_core import errors, hookspecs
 from retina_core.config import PRESETS, DataConfig, StageConfig
 from retina_core.evaluation import figures, scores
 from retina_core.formats import stage_card
+from retina_core.grading.settings import GraderSettings
 from retina_core.registry import Registry, Row
 from retina_core.specs import ROLES
 
@@ -141,7 +142,7 @@ def _plain(text: str) -> str:
 
 
 def configs() -> str:
-    """The settings of every stage, and of the data."""
+    """The settings of every stage, of the data, and of the classifier of grades."""
     registry = Registry.discover(only=",".join(PLUGINS))
     sections = []
     for role in ROLES:
@@ -152,7 +153,9 @@ def configs() -> str:
             head = f"## {name}\n\n{spec.summary}. See [its page](stages/{name}.md)."
             sections.append(f"{head}\n\n{_settings(registry.config_class(spec))}")
     told = "What can be set about the data: `--set data.KEY=VALUE`."
-    return "\n\n".join([*sections, f"## data\n\n{told}\n\n{_settings(DataConfig)}"])
+    sections.append(f"## data\n\n{told}\n\n{_settings(DataConfig)}")
+    told = "The classifier of grades of `retina annotate --grades`: `--set grader.KEY=VALUE`."
+    return "\n\n".join([*sections, f"## grader\n\n{told}\n\n{_settings(GraderSettings)}"])
 
 
 def _settings(config: type[StageConfig]) -> str:

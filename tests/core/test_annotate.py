@@ -36,6 +36,7 @@ from retina_core.evaluation.leaks import refuse_shared, refuse_weak_truth
 from retina_core.formats.stage_card import write_seen
 from retina_core.formats.stage_folder import save_stage
 from retina_core.grading.settings import GraderSettings
+from retina_core.phantom import phantom_eye
 from retina_core.registry import Row
 from retina_core.roles import Segmenter
 from retina_core.specs import StageSpec
@@ -78,31 +79,33 @@ class Bright(Segmenter):
         return [photos]
 
 
+class Known:
+    """A registry of the core's readers and the one segmenter."""
+
+    def __init__(self, readers: Any) -> None:
+        self.readers, self.reader_class = readers.readers, readers.reader_class
+
+    def stage(self, name: str, role: str | None = None) -> StageSpec:
+        return StageSpec("bright", "segmenter", "x:Bright", "x:BrightConfig", "")
+
+    def stage_class(self, spec: StageSpec) -> type:
+        return Bright
+
+    def config_class(self, spec: StageSpec) -> type[StageConfig]:
+        return BrightConfig
+
+
 @pytest.fixture(autouse=True)
-def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETINA_CACHE", str(tmp_path / "cache"))
     Bright.asked, Bright.stop_after = 0, 10**9
-    yield
 
 
 @pytest.fixture
 def registry(readers: Any) -> Any:
     """The core's readers, and the segmenter."""
 
-    class Known:
-        readers = staticmethod(readers.readers)
-        reader_class = staticmethod(readers.reader_class)
-
-        def stage(self, name: str, role: str | None = None) -> StageSpec:
-            return StageSpec("bright", "segmenter", "x:Bright", "x:BrightConfig", "")
-
-        def stage_class(self, spec: StageSpec) -> type:
-            return Bright
-
-        def config_class(self, spec: StageSpec) -> type[StageConfig]:
-            return BrightConfig
-
-    return Known()
+    return Known(readers)
 
 
 def segmenter(folder: Path, *channels: str, seen: Sequence[str] = ()) -> Path:
@@ -116,6 +119,11 @@ def digests(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
+def eyes(folder: Path, registry: Any) -> Any:
+    """A data set whose photographs are files, and whose samples have their facts."""
+    return open_dataset(folder, registry=registry)
+
+
 def by_id(dataset: Dataset) -> dict[str, Any]:
     return {sample.id: sample for sample in dataset}
 
@@ -126,7 +134,7 @@ def test_idrid_gets_vessels_and_its_graded_photographs_weak_lesions(
     source = published.idrid(folders)
     stage = segmenter(tmp_path / "stage", "vessel", *LESIONS)
     annotate(source, tmp_path / "out", segmenter=stage, threshold=0.4, options=CPU, registry=registry)
-    before, after = (open_dataset(one, registry=registry) for one in (source, tmp_path / "out"))
+    before, after = (eyes(one, registry) for one in (source, tmp_path / "out"))
     assert by_id(before).keys() == by_id(after).keys()
     assert (after.citation, after.licence, after.repeats) == (before.citation, before.licence, True)
     for name, sample in by_id(after).items():
@@ -162,13 +170,13 @@ def test_real_idrid_gets_vessels(real_data: Path, registry: Any, tmp_path: Path)
         def read(self, folder: Path, problems: list[str], config: DataConfig) -> Dataset:
             return whole.with_samples(chosen_samples)
 
-    registry.reader_class = lambda spec: Few if spec.name == "idrid" else whole_class(spec)
-    whole_class = type(registry).reader_class
+    others = registry.reader_class
+    registry.reader_class = lambda spec: Few if spec.name == "idrid" else others(spec)
     stage = segmenter(tmp_path / "stage", "vessel")
     annotate(
         real_data / "IDRiD", tmp_path / "out", segmenter=stage, threshold=0.3, options=CPU, registry=registry
     )
-    after = open_dataset(tmp_path / "out", registry=registry)
+    after = eyes(tmp_path / "out", registry)
     assert {sample.id for sample in after} == chosen
     assert all(sample.weak == ("vessel",) and sample.facts.size == (1072, 712) for sample in after)
     assert {s.fingerprint for s in after} == {s.fingerprint for s in chosen_samples}
@@ -191,7 +199,7 @@ def test_photographs_without_any_label_are_annotated_whatever_their_files_are(
     photo.save(plain / "old.ppm")
     stage = segmenter(tmp_path / "stage", "vessel")
     annotate(plain, tmp_path / "out", segmenter=stage, options=CPU, registry=registry)
-    after = open_dataset(tmp_path / "out", registry=registry)
+    after = eyes(tmp_path / "out", registry)
     assert sorted(s.photo.path.name for s in after) == sorted(p.name for p in plain.iterdir())
     for sample in after:
         copied = plain / sample.photo.path.name
@@ -288,7 +296,7 @@ def test_what_cannot_be_done_is_refused_before_any_work(folders: Any, registry: 
     for kind, said, asked in refusals(folders, registry, tmp_path):
         with pytest.raises(kind, match=said) as caught:
             annotate(**{"out": tmp_path / "out", **asked}, options=CPU, registry=registry)
-        assert caught.value.exit_status == 2
+        assert getattr(caught.value, "exit_status", None) == 2
         assert Bright.asked == 0
         assert not (tmp_path / "out").exists()
 
@@ -338,7 +346,7 @@ def test_the_threshold_is_the_best_that_anybody_can_know_of(
         table.writerows([["SYNTH", 0, "e", "vessel", 0.1], ["REAL", 0, "e", "vessel", 0.37]])
     assert chosen(plain, "evaluated") == (0.37, "as the segmenter's evaluation chose it")
     assert chosen(plain, "asked", threshold=0.2) == (0.2, "as asked for")
-    photo = np.where(folders.mask()[:, :, None] > 0, 220, 20) * folders.disc()[:, :, None]
+    photo = np.where(folders.mask() > 0, 220, 20)[:, :, None] * folders.disc()[:, :, None] * np.ones(3, int)
     for index in range(4):  # what is bright is the vessel
         noise = np.random.default_rng(index).integers(0, 9, photo.shape)
         folders.save(plain / "images" / f"known{index}.png", (photo + noise).astype(np.uint8))
@@ -399,9 +407,9 @@ def test_grades_come_from_the_training_part_alone(graded: Path, registry: Any, t
 
 def test_a_twins_grade_goes_first(graded: Path, folders: Any, registry: Any, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (graded / "metadata.jsonl").read_text().splitlines()]
-    eye = Image.fromarray(np.kron(folders.photo(16, 14), np.ones((4, 4, 1), np.uint8)))
+    eye = Image.fromarray(phantom_eye(1, 0, 64).photo[4:60])
     eye.save(graded / "images" / "01.png")
-    eye.save(graded / "images" / "13.jpg", quality=80)
+    eye.save(graded / "images" / "13.jpg", quality=95)
     (graded / "images" / "13.png").unlink()
     rows[13]["file_name"] = "images/13.jpg"
     folders.write_table(graded, rows)
@@ -416,10 +424,10 @@ def test_a_weak_grade_gives_way_to_a_twins_and_is_given_to_none(
     graded: Path, folders: Any, registry: Any
 ) -> None:
     rows = [json.loads(line) for line in (graded / "metadata.jsonl").read_text().splitlines()]
-    eyes = [Image.fromarray(np.kron(folders.photo(16, 14), np.ones((4, 4, 1), np.uint8))) for _ in range(2)]
+    eyes = [Image.fromarray(phantom_eye(1, index, 64).photo[4:60]) for index in range(2)]
     for eye, names in zip(eyes, (("01", "13"), ("12", "14")), strict=True):
         eye.save(graded / "images" / f"{names[0]}.png")
-        eye.save(graded / "images" / f"{names[1]}.jpg", quality=80)
+        eye.save(graded / "images" / f"{names[1]}.jpg", quality=95)
         (graded / "images" / f"{names[1]}.png").unlink()
         rows[int(names[1])]["file_name"] = f"images/{names[1]}.jpg"
     for name in (12, 13):
@@ -433,8 +441,7 @@ def test_a_weak_grade_gives_way_to_a_twins_and_is_given_to_none(
 def test_no_test_is_held_to_what_is_weak(folders: Any, registry: Any, tmp_path: Path) -> None:
     stage = segmenter(tmp_path / "stage", "vessel")
     annotate(folders.plain(6), tmp_path / "out", segmenter=stage, options=CPU, registry=registry)
-    both = open_dataset(tmp_path / "out", registry=registry)
-    split = both.split()
+    split = eyes(tmp_path / "out", registry).split()
     assert all("vessel" in sample.labels for sample in split.train)
     assert all(set(sample.labels) == {"cell"} for sample in split.test)
     assert all(set(sample.facts.labels) == {"cell"} for sample in split.test)

@@ -14,7 +14,6 @@ from retina_core.errors import ChannelError, DatasetError, InvalidValueError, Re
 from retina_core.formats.stage_card import StageCard, read_card
 from retina_core.formats.stage_folder import load_stage
 from retina_core.grading.settings import GraderSettings
-from retina_core.names import channel_name
 from retina_core.registry import Registry
 from retina_core.roles import Segmenter
 
@@ -114,8 +113,6 @@ def _mistaken(dataset: Dataset, channels: set[str]) -> list[str]:
             if f"{sample.id}_{ending}" in ids:
                 reason = f"{sample.id}_{ending} would be taken for a map of {sample.id}"
                 problems.append(f"{sample.photo.name}: {reason}; rename one of them")
-    for channel in sorted(channels):
-        channel_name(channel)
     return problems
 
 

@@ -202,7 +202,7 @@ class _Work:
             "grade": grade,
             "patient": sample.patient,
             "group": sample.group,
-            "split": sample.official or parts.get(sample.id),
+            "split": parts.get(sample.id, sample.official),
             "phantom": True if self.dataset.phantom else None,
             "weak": list(weak_from) or None,
             "weak_from": weak_from or None,

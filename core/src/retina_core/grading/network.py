@@ -3,6 +3,8 @@
 He et al. 2016, arXiv 1512.03385, at a fraction of its size, with these departures:
 
 - Group instead of batch normalisation (Wu and He 2018, arXiv 1803.08494): an answer does not depend on its batch.
+- Beside the picture it is shown how each pixel differs from its surroundings, as Graham's first place in the Kaggle
+  competition on diabetic retinopathy (2015) had it: lesions stand out of a background that varies from eye to eye.
 - Each feature's mean and its maximum go into the head: a microaneurysm is a pixel or two of a whole photograph, and
   a mean over the frame loses it.
 """
@@ -12,12 +14,15 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 GRADES = 5
 """0 to 4 (ICDR)."""
 LEVELS = 4
 DROPPED = 0.3
+SURROUNDINGS_PX = 13
+CONTRAST = 4.0
 _GROUPS = 4
 
 
@@ -51,7 +56,7 @@ class GradeNetwork(nn.Module):
         super().__init__()
         features = [width * 2**level for level in range(LEVELS)]
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, width, 5, 2, 2, bias=False),
+            nn.Conv2d(2 * channels, width, 5, 2, 2, bias=False),
             nn.GroupNorm(_GROUPS, width),
             nn.ReLU(inplace=True),
         )
@@ -62,7 +67,8 @@ class GradeNetwork(nn.Module):
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
         """``kept`` (b 2f) is the dropout's mask, drawn from each sample's own generator; None: nothing is dropped."""
-        x = self.stem(x)  # b f h/2 w/2
+        around = F.avg_pool2d(x, SURROUNDINGS_PX, 1, SURROUNDINGS_PX // 2, count_include_pad=False)
+        x = self.stem(torch.cat([x, CONTRAST * (x - around)], 1))  # b f h/2 w/2
         x = self.body(x)  # b 8f h/32 w/32
         pooled = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)  # b 16f
         found: Tensor = self.head(pooled if kept is None else pooled * kept)

@@ -25,7 +25,7 @@ class GraderSettings(StageConfig):
         source="measured on IDRiD",
     )
     batch_size: int = setting(16, "pictures in one step", unit="images", ge=1, le=1024)
-    learning_rate: float = setting(1e-3, "highest step size; it falls to zero in half a cosine", gt=0, le=1)
+    learning_rate: float = setting(3e-3, "highest step size; it falls to zero in half a cosine", gt=0, le=1)
     weight_decay: float = setting(
         0.05, "how fast weights shrink that nothing holds (AdamW)", ge=0, source="arXiv 1711.05101"
     )
@@ -38,7 +38,7 @@ class GraderSettings(StageConfig):
         source="measured on IDRiD",
     )
     nearness: float = setting(
-        1.5,
+        2.0,
         "how much a grade's neighbours count as right: targets fall by e to this power with each grade; 0: never",
         ge=0,
         source="Díaz and Marathe 2019, CVPR, section 3",
