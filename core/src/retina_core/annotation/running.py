@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -230,17 +230,7 @@ class _Work:
 
 def _split(dataset: Dataset, seed: int, config: DataConfig, *, needed: bool) -> Split | None:
     """The split of the photographs alone, whatever channels they have."""
-    whole = Dataset(
-        name=dataset.name,
-        reader=dataset.reader,
-        root=dataset.root,
-        samples=dataset.samples,
-        channels=(),
-        phantom=dataset.phantom,
-        repeats=dataset.repeats,
-        twins=dataset.twins,
-        origins=dataset.origins,
-    )
+    whole = replace(dataset, channels=())
     if needed:
         return whole.split(seed, config.test_share)
     with suppress(DatasetError):
