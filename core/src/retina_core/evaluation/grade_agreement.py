@@ -169,7 +169,7 @@ def verdict(generated: Answers, held_out: Answers) -> str:
     theirs = _accuracy(held_out)
     difference = unpaired_difference(ours, theirs)
     value, low, high = (f"{100 * part:+.0f}".replace("-", "−") for part in difference)
-    aim = "within" if difference[0] >= AIM else "short of"
+    aim = "within" if round(difference[0], 9) >= AIM else "short of"
     return (
         f"{said}, and {theirs[0]:.0%} of {len(held_out.eyes)} real held-out maps for their own. The difference is {value} "
         f"points (95 % interval {low} to {high}), {aim} the aim of {-100 * AIM:.0f} points fewer at most."
