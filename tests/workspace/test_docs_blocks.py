@@ -165,22 +165,23 @@ def tiny(words: Sequence[str]) -> list[str]:
         options = read_experiment(file).options
         named = {prefix: options.get(prefix, name) for prefix, name in named.items()}
         evaluators = evaluators or list(options.get("evaluator", ()))
-    if words[0] == "pipeline":
+    if words[0] in ("pipeline", "sweep"):
         evaluators = evaluators or ["unet"]
-    sizes = [f"data.{size}" for size in TINY_DATA]
+    said = " ".join(words)
+    sizes = [f"data.{size}" for size in TINY_DATA if f"data.{size.partition('=')[0]}=" not in said]
     if words[0] == "train":
         stage = words[1].rpartition(":")[2]
         return settings([*sizes, *TINY[stage]])
     if fixed := FIXED.get(words[0] if words[0] != "data" else " ".join(words[:2])):
         return list(fixed)
-    if words[0] not in ("pipeline", "evaluate"):
+    if words[0] not in ("pipeline", "evaluate", "sweep"):
         return []
     sizes += [f"{name}.{size}" for name in evaluators for size in TINY.get(name, ())]
     if words[0] == "evaluate":
         return [*settings(sizes), "--seeds", "1"]
     if not comes_trained(words, named.values()):
         sizes += [f"{prefix}.{size}" for prefix, name in named.items() for size in TINY[name]]
-    return [*settings(sizes), "--count", "4"]
+    return [*settings(sizes), *(["--seeds", "1"] if words[0] == "sweep" else ["--count", "4"])]
 
 
 def comes_trained(words: Sequence[str], stages: Iterable[str]) -> bool:

