@@ -26,7 +26,7 @@ from retina_cli.group import RetinaGroup
 from retina_cli.main import main as retina
 from retina_core import errors, hookspecs
 from retina_core.config import PRESETS, DataConfig, StageConfig
-from retina_core.evaluation import figures, scores
+from retina_core.evaluation import figures, scores, shares
 from retina_core.formats import stage_card
 from retina_core.grading.settings import GraderSettings
 from retina_core.registry import Registry, Row
@@ -191,6 +191,14 @@ def figure_kinds() -> str:
     return "\n".join([*kinds, "", "Within them:", "", *within])
 
 
+def sweep_table() -> str:
+    """The keys of ``sweep.json``, and of the parts within it."""
+    parts = [
+        f"`{part.__name__}`:\n\n{fields(part)}" for part in (shares.Share, shares.ChannelRow, shares.Measured)
+    ]
+    return "\n\n".join([fields(shares.SweepTable), "Within it:", *parts])
+
+
 def _figure(name: str, kind: type) -> str:
     told = [
         f"`{key}` {held}{f' ({said})' if said else ''}" for key, held, said in _fields(kind) if key != "kind"
@@ -296,6 +304,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "stage-card": lambda: fields(stage_card.StageCard),
     "scores": lambda: fields(scores.Score),
     "figures": figure_kinds,
+    "sweep": sweep_table,
     "contracts": contracts,
     "error-tree": error_tree,
 }

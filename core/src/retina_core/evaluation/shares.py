@@ -49,6 +49,7 @@ class ChannelRow:
     precision: Measured
     recall: Measured
     f1: Measured
+    """Dice."""
     precision_difference: Measured | None = None
     """Less that of share 0, paired by eye and seed; None at share 0."""
     recall_difference: Measured | None = None
@@ -71,7 +72,7 @@ class Share:
     """Length of each training."""
     steps: int
     """Optimizer steps of each training."""
-    grades: Mapping[str, int]
+    grades: dict[str, int]
     """Grade of retinopathy -> synthetic pairs that were asked to have it; empty where none was."""
     scores: tuple[ChannelRow, ...]
     """Over all channels first, where there are several."""
@@ -82,7 +83,7 @@ class SweepTable:
     """All that a sweep found."""
 
     evaluator: str
-    budget: Budget
+    budget: Literal["steps", "epochs"]
     """``steps``: the same number for every share; ``epochs``: the same number of rounds, so that more pairs mean more."""
     epochs: int | None
     seeds: int
