@@ -9,9 +9,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from retina_cli.ending import refused_words
 from retina_cli.experiment import read_experiment
 from retina_cli.main import main
+from retina_cli.report.run_folder import RunContents
+from retina_cli.report.score_tables import measures
 from retina_core.errors import PathError, UnknownKeyError
+from retina_core.evaluation.scores import Score, Scores
 
 
 @pytest.fixture
@@ -104,3 +108,24 @@ def test_an_option_that_is_misspelt_is_answered_with_the_nearest(tmp_path: Path)
     file.write_text("grades = 3\n")
     with pytest.raises(UnknownKeyError, match="did you mean 'grade'"):
         read_experiment(file)
+
+
+def run_with(rows: list[dict[str, Any]]) -> RunContents:
+    return RunContents(Path("run"), {}, {}, {}, rows, (), ())
+
+
+def test_a_pipeline_s_end_says_what_the_filters_refused() -> None:
+    fine = {"optic_disc_file_name": "x.png", "attempt": 0, "refused": []}
+    again = {**fine, "attempt": 1, "refused": ["anatomy: no optic_disc"]}
+    lost = {**fine, "attempt": 0, "refused": ["anatomy: no optic_disc"]}
+    said = refused_words(run_with([fine, fine, again, lost]))
+    assert said == "filters refused 50.0 % of first draws, and 25.0 % of those that are kept"
+    assert refused_words(run_with([])) == refused_words(run_with([{**fine, "filters": []}])) == ""
+
+
+def test_shares_that_were_refused_are_a_table_of_their_own_in_the_report() -> None:
+    kl = Score("kl", None, None, 0.1, seeds=0, better="lower")
+    refused = [Score(f"refused_first{end}", None, None, 0.5, seeds=0) for end in ("", "_by_mine")]
+    table = measures(Scores("likeness", (kl, *refused)))
+    assert table
+    assert len(table.rows) == 1

@@ -182,10 +182,10 @@ def _say_refused(writer: SampleSetWriter, options: FitOptions) -> None:
     if (refusals := Refusals.of(writer.rows.values())) is None:
         return
     again, left = refusals.first.total(), refusals.kept.total()
+    first, kept = (f"{100 * count / refusals.pairs:.1f} %" for count in (again, left))
     options.listener.say(
-        f"pairs: {again} of {refusals.pairs} first draws were refused ({again / refusals.pairs:.1%}) and drawn again; "
-        f"{left} pairs ({left / refusals.pairs:.1%}) were kept though the last draw was refused too "
-        "(see refused in metadata.jsonl)"
+        f"pairs: filters refused {again} of {refusals.pairs} first draws ({first}), which were drawn again, and {left} of "
+        f"those that are kept ({kept}): see refused in metadata.jsonl"
     )
 
 

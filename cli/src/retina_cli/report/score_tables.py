@@ -25,6 +25,8 @@ LABELS = {
 }
 """Measure -> what it is called, in the order of rows."""
 
+REFUSED = "refused_"
+"""How the names of shares begin that filters refused."""
 _DIFFERENCE = "_difference"
 
 
@@ -57,10 +59,11 @@ def score_tables(scores: Scores) -> list[ScoreTable]:
 def measures(scores: Scores) -> ScoreTable | None:
     """The scores that no regime and no channel's table holds, beside their yardsticks.
 
-    Not those of a single grade, which are too many for one table: their evaluator draws them.
+    Not those of a single grade, which are too many for one table, nor what filters refused: their evaluators draw them.
     """
     shown = {score.channel for score in scores.scores if score.regime is not None}
     chosen = [s for s in scores.scores if s.regime is None and s.channel not in shown and s.grade is None]
+    chosen = [s for s in chosen if not s.name.startswith(REFUSED)]
     return _table(None, chosen) if chosen else None
 
 
