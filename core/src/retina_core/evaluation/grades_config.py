@@ -13,7 +13,7 @@ class GradesConfig(GraderSettings):
     """What can be set about ``grades``: how maps are counted, and the classifier that is asked about them."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"resolution": 96, "width": 16, "seen_images": 6_000},
+        "quick": {"resolution": 96, "seen_images": 6_000},
         "standard": {},
         "paper": {},
     }
