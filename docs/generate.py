@@ -194,7 +194,8 @@ def figure_kinds() -> str:
 def sweep_table() -> str:
     """The keys of ``sweep.json``, and of the parts within it."""
     parts = [
-        f"`{part.__name__}`:\n\n{fields(part)}" for part in (shares.Share, shares.ChannelRow, shares.Measured)
+        f"`{part.__name__}`:\n\n{fields(part)}"
+        for part in (shares.SweptShare, shares.ChannelRow, shares.Measured)
     ]
     return "\n\n".join([fields(shares.SweepTable), "Within it:", *parts])
 

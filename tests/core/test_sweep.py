@@ -16,12 +16,14 @@ from retina_core.evaluation import tested
 from retina_core.evaluation.metrics import Confusion, EyeCounts
 from retina_core.evaluation.regimes import lessons_for, mixed, pairs_needed, percent_of
 from retina_core.evaluation.results import ChannelResult, EyeScores, collect, write_csv
-from retina_core.evaluation.shares import ChannelRow, Measured, Share, SweepTable
+from retina_core.evaluation.shares import ChannelRow, Measured, SweepTable, SweptShare
 from retina_core.evaluation.summary import COMPARED, TRADED, difference_rows, regime_rows
 from retina_core.evaluation.tested import KeptResults
 from retina_core.registry import Registry
-from retina_core.sweep import SweepRequest, parse_shares, run_sweep
+from retina_core.run_plan import RunPlan
+from retina_core.sweep import SweepRequest, _settled, parse_shares, run_sweep
 from retina_core.testing import tiny_eyes
+from retina_core.training.options import FitOptions
 
 
 def eyes(count: int, name: str = "eyes") -> Dataset:
@@ -110,6 +112,22 @@ def test_a_count_below_the_largest_share_is_refused_before_any_work(tmp_path: Pa
         run_sweep(asked, registry=Registry.discover())
     assert not (tmp_path / "run").exists()
     assert DataConfig.resolve("data", "quick", data).phantom_count == 10  # eight to train on
+
+
+@pytest.mark.parametrize(
+    ("labels", "grade", "drawn"), [("phantom", None, "uniform"), ("phantom", "3", "3"), ("pgan", None, None)]
+)
+def test_grades_are_uniform_where_nothing_is_said_and_the_generator_draws_them(
+    labels: str, grade: str | None, drawn: str | None
+) -> None:
+    data = {"phantom_count": 10, "phantom_px": 48, "phantom_grades": "1,3", "channels": "hard_exudate"}
+    asked = SweepRequest(
+        labels=labels, translator="pix2pix", preset="quick", grade=grade, settings={"data": data}
+    )
+    settled = _settled(RunPlan.of(asked, Registry.discover(), FitOptions()))
+    assert settled.request.grade == drawn
+    assert settled.request.count == 3 * len(settled.split.train)
+    assert settled.request.folder == asked.folder
 
 
 @pytest.mark.parametrize(("share", "wanted"), [(25, 246), (50, 738), (75, 2214)])
@@ -226,7 +244,10 @@ def test_what_other_weights_or_eyes_found_is_found_anew(tmp_path: Path, context:
 def table() -> SweepTable:
     none = ChannelRow(None, 5, Measured(0.5, 0.4, 0.6), Measured(None), Measured(0.25))
     some = replace(none, f1_difference=Measured(0.125, 0.0625, 0.25))
-    shares = (Share(0, 0, 6, 60, 30, {}, (none,)), Share(25, 2, 6, 80, 40, {"0": 1, "3": 1}, (some,)))
+    shares = (
+        SweptShare(0, 0, 6, 60, 30, {}, (none,)),
+        SweptShare(25, 2, 6, 80, 40, {"0": 1, "3": 1}, (some,)),
+    )
     return SweepTable("unet", "epochs", 10, 3, shares)
 
 

@@ -168,7 +168,7 @@ def _settled(plan: RunPlan) -> RunPlan:
 
 
 def _draws_grades(plan: RunPlan) -> bool:
-    """Whether the label generator draws eyes by grade, and its training part has grades."""
+    """Whether the label generator draws eyes by grade, and what it learns from has grades."""
     spec = plan.specs["labels"]
     kind = cast(type[LabelGenerator], plan.registry.stage_class(spec))
     channels, shares = drawn(plan.registry, spec, plan.starts["labels"], plan.split)

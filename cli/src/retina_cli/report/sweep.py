@@ -13,7 +13,7 @@ from retina_cli.report.sections import Drawn
 from retina_cli.report.words import number, signed, spoken
 from retina_core.errors import RunFolderError
 from retina_core.evaluation.figures import Bar, Bars, BarSeries, Groups
-from retina_core.evaluation.shares import JSON_NAME, ChannelRow, Measured, Share, SweepTable
+from retina_core.evaluation.shares import JSON_NAME, ChannelRow, Measured, SweepTable, SweptShare
 
 SPOKEN: Final = {"precision": "precision", "recall": "recall", "f1": "F1"}
 ALL: Final = "all channels"
@@ -138,11 +138,13 @@ def _gains(table: SweepTable) -> Drawn:
     )
 
 
-def _points(table: SweepTable, channel: str | None, name: str) -> Iterator[tuple[Share, Measured | None]]:
+def _points(
+    table: SweepTable, channel: str | None, name: str
+) -> Iterator[tuple[SweptShare, Measured | None]]:
     return zip(table.shares, table.column(channel, name), strict=True)
 
 
-def _label(share: Share) -> str:
+def _label(share: SweptShare) -> str:
     return f"{share.share} %"
 
 

@@ -11,7 +11,7 @@ from retina_core.data.sample import Sample
 from retina_core.evaluation.protocol import training_folder
 from retina_core.evaluation.regimes import percent_of
 from retina_core.evaluation.scores import Scores
-from retina_core.evaluation.shares import MEASURES, ChannelRow, Measured, Share, SweepTable
+from retina_core.evaluation.shares import MEASURES, ChannelRow, Measured, SweepTable, SweptShare
 from retina_core.formats.sample_set import read_rows
 from retina_core.formats.stage_card import read_card
 
@@ -49,14 +49,14 @@ def _share(
     scores: Scores,
     pairs: Sequence[Mapping[str, Any]],
     test: Sequence[Sample],
-) -> Share:
+) -> SweptShare:
     config = read_card(training_folder(folder, regime, 0)).config
     count = _learnt_from(folder, regime) - real
     grades = Counter(str(pair["grade"]) for pair in pairs[:count] if pair.get("grade") is not None)
     channels = dict.fromkeys(s.channel for s in scores.scores if s.regime == regime and s.name == "dice")
     named = [channel for channel in channels if channel is not None]
     seen_images, batch_size = int(config["seen_images"]), int(config["batch_size"])
-    return Share(
+    return SweptShare(
         percent_of(regime),
         count,
         real,

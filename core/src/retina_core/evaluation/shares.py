@@ -59,7 +59,7 @@ class ChannelRow:
 
 
 @dataclass(frozen=True)
-class Share:
+class SweptShare:
     """One share of synthetic pairs, and what segmenters that were trained on it found."""
 
     share: int
@@ -88,7 +88,7 @@ class SweepTable:
     epochs: int | None
     seeds: int
     """Trainings of each share, which scores are the means of."""
-    shares: tuple[Share, ...]
+    shares: tuple[SweptShare, ...]
 
     @property
     def channels(self) -> tuple[str | None, ...]:
