@@ -15,12 +15,7 @@ from retina_cli.main import main as retina
 from retina_cli.report import write_report
 from retina_core import DataConfig, FitOptions, evaluate, open_dataset
 
-DATA = {
-    "phantom_count": 8,
-    "phantom_px": 64,
-    "phantom_grades": "2,3,4",
-    "channels": "optic_disc,hard_exudate",
-}
+DATA = {"phantom_count": 10, "phantom_px": 48}
 UNET = {"resolution": 32, "patch_px": 16, "width": 4, "depth": 2, "seen_images": 8, "batch_size": 4}
 PAINTER = {
     "resolution": 32,

@@ -182,6 +182,7 @@ class RunPlan:
         """What is about to be done, where and about how long, for whoever waits."""
         request, trained = self.request, any(start.trained for start in self.starts.values())
         takes = DURATIONS.get(request.chosen_preset, "") if trained else SHORTEST
+        takes = "" if request.trainings else takes  # many trainings of a segmenter: nobody has timed them
         return [
             *(start.told for start in self.starts.values() if start.told),
             f"{request.labels} draws label maps, {request.translator} paints photographs over them: "
