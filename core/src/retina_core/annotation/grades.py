@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from retina_core.annotation.telling import counted
 from retina_core.data.prepare import PreparedSamples, prepare
 from retina_core.data.sample import Sample
 from retina_core.grading.agreement import Agreement
@@ -43,7 +44,7 @@ def fill_in_grades(
     told = Counter(sample.grade for sample in learners)
     shares = ", ".join(f"{told[grade]} of grade {grade}" for grade in sorted(told, key=int))  # type: ignore[arg-type]
     options.listener.say(f"grader: learns from {len(learners)} photographs, {shares}")
-    shown = prepare(learners, (), settings.resolution)
+    shown = _prepared(learners, settings, options)
     grader = fit_grader(
         torch.from_numpy(np.array(shown.photos)),
         torch.from_numpy(np.array(shown.grades)),
@@ -53,19 +54,25 @@ def fill_in_grades(
         precision=options.precision,
         listener=options.listener,
     )
-    predicted = _graded(grader, held_out, settings.resolution)
+    predicted = _graded(grader, held_out, settings, options)
     agreement = Agreement.of([int(sample.grade or 0) for sample in held_out], predicted)
     found = dict(
-        zip((sample.id for sample in ungraded), _graded(grader, ungraded, settings.resolution), strict=True)
+        zip((sample.id for sample in ungraded), _graded(grader, ungraded, settings, options), strict=True)
     )
     return Grades(found, agreement, grader.digest())
 
 
-def _graded(grader: Grader, samples: Sequence[Sample], resolution: int) -> list[int]:
+def _prepared(samples: Sequence[Sample], settings: GraderSettings, options: FitOptions) -> PreparedSamples:
+    reached = counted("preparing", options.listener)
+    return prepare(samples, (), settings.resolution, progress=reached)
+
+
+def _graded(
+    grader: Grader, samples: Sequence[Sample], settings: GraderSettings, options: FitOptions
+) -> list[int]:
     if not samples:
         return []
-    shown: PreparedSamples = prepare(samples, (), resolution)
-    grades: list[int] = []
+    shown, grades = _prepared(samples, settings, options), list[int]()
     for start in range(0, len(shown), CHUNK):
         part = torch.from_numpy(np.array(shown.photos[start : start + CHUNK]))
         grades += grader.predict(part).tolist()

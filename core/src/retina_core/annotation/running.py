@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from retina_core.annotation.grades import fill_in_grades
 from retina_core.annotation.maps import cuts, weak_maps
 from retina_core.annotation.opening import open_photographs
 from retina_core.annotation.request import Annotators, digest_of, held_out, learners, refuse_nothing
+from retina_core.annotation.telling import counted
 from retina_core.annotation.writing import AnnotationWriter
 from retina_core.config import DataConfig
 from retina_core.data.masks import Mask
@@ -28,7 +28,7 @@ from retina_core.formats.stage_card import read_seen, read_signatures
 from retina_core.grading.settings import GraderSettings
 from retina_core.interruption import stop_requests
 from retina_core.registry import Registry
-from retina_core.training.options import FitOptions, Progress
+from retina_core.training.options import FitOptions
 from retina_core.training.seen import seen_before, signatures_before
 
 
@@ -73,7 +73,8 @@ def annotate(
     )
     folder = None if segmenter is None else Path(segmenter)
     annotators = Annotators.of(folder, channels, threshold, grader, options.device, registry)
-    dataset = open_photographs(images, reader=reader, readers=registry, config=config)
+    reading = counted("reading", options.listener)
+    dataset = open_photographs(images, reader=reader, readers=registry, config=config, progress=reading)
     refuse_nothing(dataset, annotators)
     split = _split(dataset, options.seed, config, needed=annotators.grader is not None)
     if split is not None and annotators.grader is not None:
@@ -161,18 +162,14 @@ class _Work:
     ) -> None:
         missing = [sample for sample in self.dataset if sample.id not in writer.rows]
         blank = set(chosen["filled"]) - {WEAK_GRADE} if len(missing) == len(self.dataset) else set()
-        begun, total = time.monotonic(), len(self.dataset)
+        reached = counted("annotate", self.options.listener, len(writer.rows))
         with stop_requests() as stop:
-            for done, sample in enumerate(missing, start=1):
+            for sample in missing:
                 fov = sample.fov_array()
                 maps = self._maps(sample, fov, chosen["filled"])
                 writer.write(sample, fov, maps, self._facts(sample, maps, chosen, parts))
                 blank -= {channel for channel, drawn in maps.items() if drawn.any()}
-                rate = done / max(time.monotonic() - begun, 1e-9)
-                told = Progress(
-                    "annotate", len(writer.rows), total, "photographs", rate, (len(missing) - done) / rate, {}
-                )
-                self.options.listener.progress(told)
+                reached(len(writer.rows), len(self.dataset))
                 stop.obey()
         for channel in sorted(blank):
             self.options.listener.say(
