@@ -234,17 +234,6 @@ class Registry:
         """Every filter of what is generated, by name."""
         return tuple(cast(FilterSpec, self._offers["filter", name].spec) for name in self.names("filter"))
 
-    def filter(self, name: str) -> FilterSpec:
-        """The filter of this name.
-
-        Raises:
-            UnknownStageError, BrokenPluginError
-        """
-        if ("filter", name) not in self._offers:
-            self._refuse_broken(name)
-            raise UnknownStageError("filter", name, self.names("filter"))
-        return cast(FilterSpec, self._offers["filter", name].spec)
-
     def filter_function(self, spec: FilterSpec) -> object:
         """The function itself.
 

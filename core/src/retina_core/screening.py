@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retina_core import anatomy_filter
-from retina_core.errors import BrokenPluginError
+from retina_core.errors import BrokenPluginError, UnknownStageError
 from retina_core.registry import Registry
 from retina_core.vessel_finder import VesselFinder, has_vessels
 
@@ -50,7 +50,11 @@ class Screen:
             BrokenPluginError: one cannot be imported.
         """
         offered = registry.filters()
-        chosen = offered if names is None else [registry.filter(name) for name in sorted(set(names))]
+        known = {spec.name for spec in offered}
+        wanted = known if names is None else set(names)
+        for name in sorted(wanted - known):
+            raise UnknownStageError("filter", name, known)
+        chosen = [spec for spec in offered if spec.name in wanted]
         plugins = {spec.name: registry.plugin_of(spec).plugin for spec in chosen}
         filters = {spec.name: cast(Filter, registry.filter_function(spec)) for spec in chosen}
         return cls(filters, plugins, finder, [spec.name for spec in offered if spec.name not in filters])
