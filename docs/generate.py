@@ -26,8 +26,9 @@ from retina_cli.group import RetinaGroup
 from retina_cli.main import main as retina
 from retina_core import errors, hookspecs
 from retina_core.config import PRESETS, DataConfig, StageConfig
-from retina_core.evaluation import figures, scores
+from retina_core.evaluation import figures, scores, shares
 from retina_core.formats import stage_card
+from retina_core.grading.settings import GraderSettings
 from retina_core.registry import Registry, Row
 from retina_core.specs import ROLES
 
@@ -141,7 +142,7 @@ def _plain(text: str) -> str:
 
 
 def configs() -> str:
-    """The settings of every stage, and of the data."""
+    """The settings of every stage, of the data, and of the classifier of grades."""
     registry = Registry.discover(only=",".join(PLUGINS))
     sections = []
     for role in ROLES:
@@ -152,7 +153,9 @@ def configs() -> str:
             head = f"## {name}\n\n{spec.summary}. See [its page](stages/{name}.md)."
             sections.append(f"{head}\n\n{_settings(registry.config_class(spec))}")
     told = "What can be set about the data: `--set data.KEY=VALUE`."
-    return "\n\n".join([*sections, f"## data\n\n{told}\n\n{_settings(DataConfig)}"])
+    sections.append(f"## data\n\n{told}\n\n{_settings(DataConfig)}")
+    told = "The classifier of grades of `retina annotate --grades`: `--set grader.KEY=VALUE`."
+    return "\n\n".join([*sections, f"## grader\n\n{told}\n\n{_settings(GraderSettings)}"])
 
 
 def _settings(config: type[StageConfig]) -> str:
@@ -183,9 +186,18 @@ def fields(kind: type) -> str:
 def figure_kinds() -> str:
     """Every kind of figure with its fields, and the parts that they are made of."""
     kinds = [_figure(kind.kind, kind) for kind in typing.get_args(figures.Figure)]
-    parts = (figures.Series, figures.Bar, figures.Picture, figures.NearestPair)
+    parts = (figures.Series, figures.Bar, figures.BarSeries, figures.Picture, figures.NearestPair)
     within = [_figure(part.__name__, part) for part in parts]
     return "\n".join([*kinds, "", "Within them:", "", *within])
+
+
+def sweep_table() -> str:
+    """The keys of ``sweep.json``, and of the parts within it."""
+    parts = [
+        f"`{part.__name__}`:\n\n{fields(part)}"
+        for part in (shares.SweptShare, shares.ChannelRow, shares.Measured)
+    ]
+    return "\n\n".join([fields(shares.SweepTable), "Within it:", *parts])
 
 
 def _figure(name: str, kind: type) -> str:
@@ -293,6 +305,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "stage-card": lambda: fields(stage_card.StageCard),
     "scores": lambda: fields(scores.Score),
     "figures": figure_kinds,
+    "sweep": sweep_table,
     "contracts": contracts,
     "error-tree": error_tree,
 }

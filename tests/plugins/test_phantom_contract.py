@@ -96,14 +96,14 @@ def test_an_eye_is_chosen_by_the_whole_of_its_generator(monkeypatch: pytest.Monk
 
 
 def test_a_channel_that_phantoms_have_not_is_refused_before_any_work(tmp_path: Path) -> None:
-    eyes = tiny_eyes(channels=("vessel", "haemorrhage"))
+    eyes = tiny_eyes(channels=("vessel", "drusen"))
     with pytest.raises(
-        ChannelError, match=r"haemorrhage, which phantom does not have \(has: vessel, .*data.channels"
+        ChannelError, match=r"drusen, which phantom does not have \(has: vessel, .*data.channels"
     ):
         fit("phantom", eyes, tmp_path / "labels", options=FitOptions(device="cpu"))
     assert not (tmp_path / "labels").exists()
-    with pytest.raises(ChannelError, match="haemorrhage"):
-        phantom(64, ("haemorrhage",))
+    with pytest.raises(ChannelError, match="drusen"):
+        phantom(64, ("drusen",))
 
 
 def test_weights_to_begin_with_are_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

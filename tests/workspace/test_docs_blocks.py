@@ -77,6 +77,16 @@ TINY = {
 TINY_DATA = ("phantom_count=6", "phantom_px=48", "channels=vessel")
 """One channel: a generator that saw 16 maps may well draw no disc at all."""
 
+FIXED = {
+    "generate": ("--count", "6"),
+    "data phantom": ("--count", "6", "--size", "48"),
+    "annotate": (
+        *("--set", "grader.resolution=32", "--set", "grader.width=4"),
+        *("--set", "grader.seen_images=16", "--set", "grader.batch_size=4"),
+    ),
+}
+"""Command -> what is appended to it, whatever else it says."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -164,24 +174,23 @@ def tiny(words: Sequence[str]) -> list[str]:
         options = read_experiment(file).options
         named = {prefix: options.get(prefix, name) for prefix, name in named.items()}
         evaluators = evaluators or list(options.get("evaluator", ()))
-    if words[0] == "pipeline":
+    if words[0] in ("pipeline", "sweep"):
         evaluators = evaluators or ["unet"]
-    sizes = [f"data.{size}" for size in TINY_DATA]
+    said = " ".join(words)
+    sizes = [f"data.{size}" for size in TINY_DATA if f"data.{size.partition('=')[0]}=" not in said]
     if words[0] == "train":
         stage = words[1].rpartition(":")[2]
         return settings([*sizes, *TINY[stage]])
-    if words[0] == "generate":
-        return ["--count", "6"]
-    if words[:2] == ["data", "phantom"]:
-        return ["--count", "6", "--size", "48"]
-    if words[0] not in ("pipeline", "evaluate"):
+    if fixed := FIXED.get(words[0] if words[0] != "data" else " ".join(words[:2])):
+        return list(fixed)
+    if words[0] not in ("pipeline", "evaluate", "sweep"):
         return []
     sizes += [f"{name}.{size}" for name in evaluators for size in TINY.get(name, ())]
     if words[0] == "evaluate":
         return [*settings(sizes), "--seeds", "1"]
     if not comes_trained(words, named.values()):
         sizes += [f"{prefix}.{size}" for prefix, name in named.items() for size in TINY[name]]
-    return [*settings(sizes), "--count", "4"]
+    return [*settings(sizes), *(["--seeds", "1"] if words[0] == "sweep" else ["--count", "4"])]
 
 
 def comes_trained(words: Sequence[str], stages: Iterable[str]) -> bool:
@@ -214,6 +223,38 @@ def draw_chase(folder: Path) -> None:
                 picture.save(folder / f"Image_{eye}{name}")
 
 
+def draw_idrid(folder: Path) -> None:
+    """Phantoms in the layout of IDRiD: one half of them with lesions and discs, the other with grades."""
+    write_phantom_set(folder.with_name("graded"), 10, 48, seed=9, grades=(4, 2))
+    photos = sorted((folder.with_name("graded") / "images").iterdir())
+    names = {"EX": ("3. Hard Exudates", "hard_exudate"), "OD": ("5. Optic Disc", "optic_disc")}
+    truths = folder / "B. Disease Grading" / "2. Groundtruths"
+    truths.mkdir(parents=True)
+    for half, word, some in (
+        ("a. Training Set", "Training", photos[:6]),
+        ("b. Testing Set", "Testing", photos[6:]),
+    ):
+        rows = ["Image name,Retinopathy grade"]
+        for place, photo in enumerate(some):
+            eye, part = f"IDRiD_{photo.stem}", "A. Segmentation" if place % 2 else "B. Disease Grading"
+            target = folder / part / "1. Original Images" / half / f"{eye}.jpg"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(photo) as picture:
+                picture.save(target)
+            if not place % 2:
+                rows.append(f"{eye},{place % 4}")
+                continue
+            for ending, (name, channel) in names.items():
+                target = (
+                    folder / part / "2. All Segmentation Groundtruths" / half / name / f"{eye}_{ending}.tif"
+                )
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with Image.open(photo.parents[1] / "labels" / channel / photo.name) as picture:
+                    picture.save(target)
+        table = "".join(f"{row}\n" for row in rows)
+        (truths / f"IDRiD_Disease Grading_{word} Labels.csv").write_text(table, encoding="utf-8")
+
+
 def draw_folder(folder: Path) -> None:
     write_phantom_set(folder, 4, 48, seed=8)
 
@@ -233,6 +274,7 @@ def draw_class_numbers(folder: Path) -> None:
 
 PLACES = {
     "path/to/CHASE_DB1": draw_chase,
+    "path/to/IDRiD": draw_idrid,
     "path/to/photographs": draw_folder,
     "path/to/masks": draw_class_numbers,
 }

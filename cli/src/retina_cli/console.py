@@ -40,14 +40,23 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, tit
 
 
 def print_scores(scores: Scores) -> None:
-    """What one evaluator found, a line for each score."""
+    """What one evaluator found, a line for each score; with a column of grades where a score is of one."""
+    graded = any(s.grade is not None for s in scores.scores)
     rows = [
-        [s.name, s.regime, s.channel, _number(s.value), _interval(s.low, s.high), s.reference]
+        [
+            s.name,
+            s.regime,
+            s.channel,
+            *([s.grade] if graded else []),
+            _number(s.value),
+            _interval(s.low, s.high),
+            s.reference,
+        ]
         for s in scores.scores
     ]
-    print_table(
-        ["score", "trained on", "channel", "value", "95 %", "reference"], rows, title=scores.evaluator
-    )
+    grade = ["grade"] if graded else []
+    columns = ["score", "trained on", "channel", *grade, "value", "95 %", "reference"]
+    print_table(columns, rows, title=scores.evaluator)
 
 
 def _number(value: float | None) -> str:

@@ -15,7 +15,7 @@ NONE = "–"
 
 
 def print_ending(run: Path, report: Path) -> None:
-    """Print a finished run: Dice of each evaluator's regimes, the pairs and the report, and whose eyes these are."""
+    """Print a finished run: Dice of each evaluator's regimes, the pairs, what filters refused, the report, whose eyes."""
     from retina_cli.report.run_folder import entries, read_run
     from retina_cli.report.words import counted
 
@@ -29,6 +29,8 @@ def print_ending(run: Path, report: Path) -> None:
             print_table([head, *channels], rows)
             print_line()
     print_line(f"pairs   {run / 'synthetic'} ({len(contents.pairs)})")
+    if refused := refused_words(contents):
+        print_line(f"        {refused}")
     print_line(f"report  {report}")
     if contents.facts.get("phantom"):
         print_line("These are phantoms, which an algorithm draws: no real eye was used.")
@@ -51,6 +53,18 @@ def dice_rows(scores: Scores, contents: RunContents) -> list[list[str]]:
     if {"REAL", "SYNTH"} <= set(regimes):
         rows.append(["SYNTH as share of REAL", *(_share(scores, channel) for channel in channels)])
     return rows
+
+
+def refused_words(contents: RunContents) -> str:
+    """What the filters refused, before drawing again and after; empty where none looked."""
+    from retina_core.evaluation.refusals import Refusals
+
+    if (found := Refusals.of(contents.pairs)) is None:
+        return ""
+    first, kept = (counts.total() / found.pairs for counts in (found.first, found.kept))
+    return (
+        f"filters refused {100 * first:.1f} % of first draws, and {100 * kept:.1f} % of those that are kept"
+    )
 
 
 def _kind(contents: RunContents) -> str:

@@ -52,9 +52,12 @@ OPTIONS: dict[str, type | tuple[type, ...]] = {
         "precision": str,
         "track": (str, list),
     },
+    **{"grade": (int, str), "unseen_grade": bool, "filter": (str, list), "vessels": str},
 }
 """Top-level keys and what they hold."""
-REPEATED = ("data", "evaluator", "reader", "track")
+REPEATED = ("data", "evaluator", "filter", "reader", "track")
+PARAMETERS = {"filter": "filters"}
+"""What the command's function calls an option where that is not its key."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +98,15 @@ def _experiment(path: Path, content: Mapping[str, Any]) -> Experiment:
     for key, value in options.items():
         if key not in OPTIONS:
             raise UnknownKeyError(str(path), key, OPTIONS)
-        if not isinstance(value, OPTIONS[key]) or isinstance(value, bool):
+        if not isinstance(value, OPTIONS[key]) or isinstance(value, bool) != (OPTIONS[key] is bool):
             raise PathError(path, f"{key} = {value!r:.200} is not {_described(key)}", "mend it and run again")
     for key in REPEATED:
         if isinstance(options.get(key), str):
             options[key] = [options[key]]
-    return Experiment(options, settings)
+    return Experiment({PARAMETERS.get(key, key): value for key, value in options.items()}, settings)
 
 
 def _described(key: str) -> str:
-    if OPTIONS[key] is int:
-        return "a whole number"
-    return "text in quotes" if OPTIONS[key] is str else "text in quotes, or a list of them"
+    words = {int: "a whole number", str: "text in quotes", bool: "true or false", list: "a list of them"}
+    kinds = OPTIONS[key]
+    return ", or ".join(words[kind] for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))

@@ -22,6 +22,9 @@ COMMANDS = {
         "Draw labelled photographs with two trained stages.",
         "start it without, once for each I of N with --shard I/N",
     ),
+    "annotate": Entry(
+        f"{_ROOM}.annotate:annotate", "Fill in the label maps and grades that photographs lack.", _ALONE
+    ),
     "evaluate": Entry(
         f"{_ROOM}.evaluate:evaluate", "Say what a synthetic set is worth, on real photographs.", _ALONE
     ),
@@ -29,6 +32,7 @@ COMMANDS = {
     "pipeline": Entry(
         f"{_ROOM}.pipeline:pipeline", "Train, generate, evaluate and report in one run folder.", _TRAIN
     ),
+    "sweep": Entry(f"{_ROOM}.sweep:sweep", "Say how much synthetic data helps, share by share.", _TRAIN),
 }
 """Name -> where the command is, and its line of ``retina --help``; plugins' commands come after these."""
 

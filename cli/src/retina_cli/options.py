@@ -90,6 +90,52 @@ def grades(_context: click.Context, _option: click.Parameter, text: str) -> tupl
     return tuple(map(int, words))
 
 
+grade = click.option(
+    "--grade",
+    metavar="0..4|uniform|as-data",
+    help="Grade of diabetic retinopathy of each eye: one; each in turn that the label generator's training set holds; or as "
+    "often as there.  [default: as-data for a label generator that takes grades and learnt from some, else none]",
+)
+unseen_grade = click.option(
+    "--unseen-grade",
+    is_flag=True,
+    help="Draw a --grade that the training set does not hold, too; such rows say grade_unseen.",
+)
+vessels = click.option(
+    "--vessels",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A trained segmenter, which finds the vessels of painted photographs for the filters where label maps have none.",
+)
+
+
+def _filters(
+    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """The filters that are asked for; None where nothing is said of them."""
+    if "none" in given and len(given) > 1:
+        raise click.BadParameter("none stands alone")
+    return () if given == ("none",) else given or None
+
+
+filters = click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    callback=_filters,
+    metavar="NAME",
+    help="A filter that looks at each pair, and has it drawn again; repeatable; none: no filter does.  [default: all that "
+    "are installed]",
+)
+
+
+def drawing(command: Command) -> Command:
+    """``--grade``, ``--unseen-grade``, ``--filter`` and ``--vessels``."""
+    for option in (vessels, filters, unseen_grade, grade):
+        command = option(command)
+    return command
+
+
 def out(meaning: str, *, required: bool = True) -> Callable[[Command], Command]:
     """``--out DIR``."""
     return click.option(

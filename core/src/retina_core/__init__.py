@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retina_core.annotation.running import annotate as annotate
     from retina_core.config import DataConfig as DataConfig
     from retina_core.data.opening import open_dataset as open_dataset
     from retina_core.data.prepare import prepare as prepare
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from retina_core.roles import Segmenter as Segmenter
     from retina_core.run_plan import PipelineRequest as PipelineRequest
     from retina_core.specs import API_VERSION as API_VERSION
+    from retina_core.sweep import SweepRequest as SweepRequest
+    from retina_core.sweep import run_sweep as run_sweep
     from retina_core.training.fit import fit as fit
     from retina_core.training.options import FitOptions as FitOptions
 
@@ -38,6 +41,8 @@ _HOMES = {
     "Registry": "retina_core.registry",
     "Scores": "retina_core.evaluation.scores",
     "Segmenter": "retina_core.roles",
+    "SweepRequest": "retina_core.sweep",
+    "annotate": "retina_core.annotation.running",
     "evaluate": "retina_core.evaluation.running",
     "fit": "retina_core.training.fit",
     "generate": "retina_core.generation",
@@ -45,6 +50,7 @@ _HOMES = {
     "open_dataset": "retina_core.data.opening",
     "prepare": "retina_core.data.prepare",
     "run_pipeline": "retina_core.pipeline",
+    "run_sweep": "retina_core.sweep",
     "sample_rngs": "retina_core.randomness",
 }
 

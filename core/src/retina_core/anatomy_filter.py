@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import numpy as np
@@ -17,21 +18,70 @@ SINGLE: Final = ("optic_disc", "fovea")
 REACH_SHARE: Final = 1 / 32
 """How far from the disc a vessel may begin, as a part of the side: annotators stop at its rim, or a little before."""
 
+UNROOTED: Final = "no vessel reaches the optic_disc"
+KINDS: Final = {
+    "missing": re.compile(r"no (\S.*)"),
+    "several": re.compile(r"\d+ pieces of (\S.*)"),
+    "outside": re.compile(r"(\S.*) outside the field of view"),
+}
+"""Kind of a reason -> the sentence that says it, and the channel in it."""
 
-def accept(labels: Mapping[str, NDArray[np.bool_]], _photo: NDArray[np.uint8]) -> str | None:
+Mask = NDArray[np.bool_]
+
+
+def accept(
+    labels: Mapping[str, Mask],
+    _photo: NDArray[np.uint8],
+    fov: Mask | None = None,
+    vessels: Mask | None = None,
+) -> str | None:
     """Why a pair is drawn again; None where each channel of it is as in an eye. The photograph (h w c) is not looked at.
 
-    Only channels that are there are asked about: one disc, one fovea, and vessels that reach the disc. A map whose
-    vessels are missing altogether passes; whether that may be is for its generator's training set to say.
+    Only channels that are there are asked about: one disc, one fovea, nothing outside the field of view, and vessels that
+    reach the disc. A map whose vessels are missing altogether passes; whether that may be is for its generator's training
+    set to say.
+
+    Args:
+        labels: maps (h w) by channel.
+        fov: (h w); None: not asked about.
+        vessels: (h w) those that a segmenter found on the photograph, for label maps that have none.
     """
     for channel in SINGLE:
         pieces = label(labels[channel], connectivity=2).max() if channel in labels else 1  # type: ignore[no-untyped-call]
         if pieces != 1:
             return f"no {channel}" if not pieces else f"{pieces} pieces of {channel}"
+    for channel in sorted(labels) if fov is not None else ():
+        if (labels[channel] & ~fov).any():
+            return f"{channel} outside the field of view"
+    known = [labels[channel] for channel in sorted(TREES & set(labels))]
+    trees = [tree for tree in known or [vessels] if tree is not None and tree.any()]
     disc = labels.get("optic_disc")
-    trees = [labels[channel] for channel in sorted(TREES & set(labels)) if labels[channel].any()]
     if disc is not None and trees:
         near = binary_dilation(disc, np.ones((3, 3)), iterations=max(round(REACH_SHARE * len(disc)), 1))
         if not any((tree & near).any() for tree in trees):
-            return "no vessel reaches the optic_disc"
+            return UNROOTED
     return None
+
+
+def unchecked(channels: Collection[str], *, finder: bool) -> str:
+    """What is not looked at in maps of these channels for want of vessels; empty where nothing is left out.
+
+    ``finder``: whether a segmenter finds the vessels of the photographs.
+    """
+    if "optic_disc" not in channels or finder or not TREES.isdisjoint(channels):
+        return ""
+    return "whether vessels reach the optic disc was not checked: no channel has them, and --vessels names no segmenter"
+
+
+def kinds_of(channels: Collection[str]) -> list[tuple[str, str]]:
+    """Kind and channel of what maps of these channels may be refused for, in the order in which it is looked for."""
+    single = [(kind, channel) for channel in SINGLE if channel in channels for kind in ("missing", "several")]
+    return single + ([("unrooted", "optic_disc")] if "optic_disc" in channels else [])
+
+
+def kind_of(reason: str) -> tuple[str, str] | None:
+    """Kind and channel of a reason that ``accept`` gave; None for any other text."""
+    if reason == UNROOTED:
+        return "unrooted", "optic_disc"
+    found = ((kind, form.fullmatch(reason)) for kind, form in KINDS.items())
+    return next(((kind, match[1]) for kind, match in found if match), None)

@@ -60,7 +60,7 @@ def retina_datasets() -> Sequence[ReaderSpec]:
 
 @hookimpl
 def retina_evaluators() -> Sequence[StageSpec]:
-    """Offer the evaluator that trains nothing."""
+    """Offer the evaluators that look at pairs, and train no segmenter."""
     return [
         StageSpec(
             name="likeness",
@@ -69,7 +69,15 @@ def retina_evaluators() -> Sequence[StageSpec]:
             config="retina_core.evaluation.likeness_config:LikenessConfig",
             summary="Are pairs like real ones, and not copies? Grey intensities (KL) and nearest training maps",
             paper="Guibas et al. 2017, arXiv 1709.01872",
-        )
+        ),
+        StageSpec(
+            name="grades",
+            role="evaluator",
+            target="retina_core.evaluation.grades:GradesEvaluator",
+            config="retina_core.evaluation.grades_config:GradesConfig",
+            summary="Does the grade show? Lesions by grade, and a classifier that learnt from real maps",
+            paper="Son et al. 2021",
+        ),
     ]
 
 

@@ -8,6 +8,7 @@
     │   │   ├── AmbiguousStageError   several roles share the name
     │   │   └── BrokenPluginError     it is installed, but cannot be used
     │   ├── ChannelError              stages whose label channels do not fit
+    │   ├── GradeError                a grade that the label generator cannot draw
     │   ├── ConfigError
     │   │   ├── UnknownKeyError       no such key, with the nearest right one
     │   │   ├── InvalidValueError     a value of the wrong type or out of bounds
@@ -120,8 +121,16 @@ class ChannelError(RequestError):
         )
 
 
-_COMMANDS = frozenset({"evaluate", "generate", "pipeline", "train"})
-_SELF_EXPLAINING = frozenset({"data", "retina", "training"})
+class GradeError(RequestError):
+    """A grade is asked for that the label generator cannot draw."""
+
+    def __init__(self, generator: str, grade: int | str, reason: str, advice: str) -> None:
+        self.generator, self.grade, self.reason = generator, grade, reason
+        super().__init__(f"--grade {grade} cannot be asked of {generator}: {reason}; {advice}")
+
+
+_COMMANDS = frozenset({"annotate", "evaluate", "generate", "pipeline", "sweep", "train"})
+_SELF_EXPLAINING = frozenset({"data", "grader", "retina", "training"})
 """Owners of settings that neither ``retina show`` nor a command's help lists; their reasons say what to write."""
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retina_core.asked_grades import AskedGrades
 from retina_core.errors import InvalidValueError
+from retina_core.evaluation.refusals import Refusals
 from retina_core.fast_mode import choose_mode, make_ready
 from retina_core.formats.lock import sole_use
 from retina_core.formats.sample_set import SampleSetWriter, SyntheticSample
@@ -26,6 +29,7 @@ from retina_core.screening import Screen
 from retina_core.style_photo import read_style
 from retina_core.synthetic_card import synthetic_card
 from retina_core.training.options import FitOptions, Progress
+from retina_core.vessel_finder import VesselFinder
 
 
 def generate(
@@ -37,12 +41,16 @@ def generate(
     seed: int = 0,
     shard: tuple[int, int] = (0, 1),
     style: Path | str | None = None,
+    grade: int | str | None = None,
+    unseen_grade: bool = False,
+    filters: Collection[str] | None = None,
+    vessels: Path | str | None = None,
     options: FitOptions | None = None,
     registry: Registry | None = None,
 ) -> Path:
     """Write ``count`` synthetic pairs; the same call goes on with a set that was begun.
 
-    Pairs that an installed filter refuses are drawn again, up to ``screening.ATTEMPTS`` times in all.
+    Pairs that a filter refuses are drawn again, of the same grade, up to ``screening.ATTEMPTS`` times in all.
 
     Args:
         labels: a label generator's folder.
@@ -53,13 +61,22 @@ def generate(
         shard: ``(i, n)`` writes every n-th pair from the i-th on, for n machines that share a run.
         style: a photograph's file, in whose manner all are painted. Its content hash stands in every row, and in
             ``seen.json`` beside what the stages were trained on.
+        grade: 0 to 4; ``uniform``, each in turn that the label generator's training set holds; ``as-data``, as often as
+            there. None: ``as-data`` for a generator that takes grades and learnt from some, else without. Every row has
+            its eye's.
+        unseen_grade: draw a grade that the training set does not hold, too; its rows say ``grade_unseen``.
+        filters: names of those that look at each pair; None: all that are installed.
+        vessels: a segmenter's folder, which finds the vessels of painted photographs for the filters, where the label
+            maps have no channel of them. What it learnt from had a part in the set then, and stands in ``seen.json``.
 
     Returns:
         The set's folder, which ``open_dataset`` reads.
 
     Raises:
         StageFolderError, ChannelError, SampleSetError: before any work.
+        GradeError: the label generator takes no grades, or its training set does not hold this one (before any work).
         InvalidValueError, PathError: the translator takes no style, or the photograph cannot be read.
+        UnknownStageError, WrongRoleError: no filter has the name, or ``vessels`` holds no segmenter (before any work).
         BrokenPluginError: a filter cannot be imported (before any work), or fails.
         StorageError: the disk is full, or ``out`` cannot be written.
         KeyboardInterrupt: Ctrl-C, or SIGTERM, once the pair at hand was written.
@@ -70,18 +87,18 @@ def generate(
         raise InvalidValueError(
             "generate", "count" if count < 1 else "shard", (count, shard), "nothing to draw"
         )
-    screen = Screen.installed(registry)
+    finder = None if vessels is None else VesselFinder.load(Path(vessels), registry, options.device)
+    screen = Screen.installed(registry, filters, finder)
     painter = _load_painter(folders, seed, count, None if style is None else Path(style), options, registry)
+    painter = replace(painter, grades=_grades(painter.generator, grade, unseen_grade, registry))
+    screen = screen.for_channels(painter.generator.channels)
     manner = painter.style.fingerprint if painter.style else None
     cards = (read_card(folders[0]), read_card(folders[1]))
     with sole_use(out):
-        writer = SampleSetWriter(out, _request(cards, count, seed, shard, manner, screen))
+        writer = SampleSetWriter(out, _request(cards, count, seed, shard, manner, screen, painter.grades))
         if not writer.complete:
             _write_all(painter, screen, cards, writer, range(count)[shard[0] :: shard[1]], options, registry)
-            seen = read_seen(folders[0]) | read_seen(folders[1]) | ({manner} if manner else set())
-            signatures = read_signatures(folders[0]) | read_signatures(folders[1])
-            card = synthetic_card(cards, len(writer.rows), seed, manner)
-            writer.finish(sorted(seen), card, signatures)
+            _finish(writer, painter, screen, cards, [*folders, *_lent(screen)])
     return out
 
 
@@ -102,6 +119,13 @@ def _load_painter(
     return Painter(cast(LabelGenerator, generator), cast(ImageTranslator, translator), seed, mode, manner)
 
 
+def _grades(
+    generator: LabelGenerator, grade: int | str | None, unseen: bool, registry: Registry
+) -> AskedGrades:
+    kind, shares = type(generator), generator.priors.grade_shares
+    return AskedGrades.of(kind, generator.channels, shares, grade, unseen=unseen, registry=registry)
+
+
 def _write_all(
     painter: Painter,
     screen: Screen,
@@ -111,6 +135,8 @@ def _write_all(
     options: FitOptions,
     registry: Registry,
 ) -> None:
+    for said in filter(None, (painter.grades.told(), screen.unchecked(painter.generator.channels))):
+        options.listener.say(f"pairs: {said}")
     begun, missing = time.monotonic(), [i for i in indices if i not in writer.rows]
     blank = set(painter.generator.channels) if len(missing) == len(indices) else set()
     with stop_requests() as stop:
@@ -123,7 +149,8 @@ def _write_all(
             told = Progress("pairs", len(writer.rows), len(indices), "pairs", rate, left, {})
             options.listener.progress(told)
             stop.obey()
-    _say_refused(writer, options)
+    if screen.filters:
+        _say_refused(writer, options)
     for channel in sorted(blank):
         options.listener.say(
             f"pairs: {painter.generator.name} marked no pixel of {channel} in any map; train it longer"
@@ -135,33 +162,53 @@ def _samples(
 ) -> Iterator[SyntheticSample]:
     common = {
         "style": painter.style.fingerprint if painter.style else None,
-        "labels_stage": _stage_facts(cards[0]),
-        "translator_stage": _stage_facts(cards[1]),
+        "labels_stage": cards[0].facts(),
+        "translator_stage": cards[1].facts(),
         "phantom": any(card.provenance.get("phantom") for card in cards),
+        **screen.facts(),
     }
     for start in range(0, len(indices), CHUNK):
         chunk = indices[start : start + CHUNK]
         for index, pair in zip(chunk, painter.accepted(chunk, screen), strict=True):
             drawn = {"attempt": pair.attempt, "refused": list(pair.refused)}
-            facts = {"seed": painter.seed, **drawn, "grade": None, **common}
+            strange = {"grade_unseen": True} if pair.grade in painter.grades.strange else {}
+            facts = {"seed": painter.seed, **drawn, "grade": pair.grade, **strange, **common}
             maps = dict(zip(painter.generator.channels, _bytes(pair.labels), strict=True))
             yield SyntheticSample(index, pair.photo, maps, _bytes(pair.fov), facts)
 
 
 def _say_refused(writer: SampleSetWriter, options: FitOptions) -> None:
-    """How many pairs were drawn again, and for how many that did not help."""
-    rows = writer.rows.values()
-    again = [row for row in rows if row["attempt"]]
-    if again:
-        left = sum(len(row["refused"]) > row["attempt"] for row in again)
-        kept = f", and {left} kept though the last draw was refused too" if left else ""
-        options.listener.say(
-            f"pairs: {len(again)} of {len(rows)} were drawn again (see refused in metadata.jsonl){kept}"
-        )
+    """How many first draws were refused, and for how many pairs drawing again did not help."""
+    if (refusals := Refusals.of(writer.rows.values())) is None:
+        return
+    again, left = refusals.first.total(), refusals.kept.total()
+    first, kept = (f"{100 * count / refusals.pairs:.1f} %" for count in (again, left))
+    options.listener.say(
+        f"pairs: filters refused {again} of {refusals.pairs} first draws ({first}), which were drawn again, and {left} of "
+        f"those that are kept ({kept}): see refused in metadata.jsonl"
+    )
 
 
-def _stage_facts(card: StageCard) -> dict[str, Any]:
-    return {"name": card.name, "version": card.version, "weights": card.files.get("model.safetensors", "")}
+def _lent(screen: Screen) -> list[Path]:
+    """The folder of the segmenter that had a part in what was kept."""
+    return [screen.finder.folder] if screen.finder else []
+
+
+def _finish(
+    writer: SampleSetWriter,
+    painter: Painter,
+    screen: Screen,
+    cards: tuple[StageCard, StageCard],
+    sources: Sequence[Path],
+) -> None:
+    """Write what was seen by all stages that had a part in the set, and its card."""
+    manner = painter.style.fingerprint if painter.style else None
+    seen = frozenset({manner} if manner else ()).union(*map(read_seen, sources))
+    signatures = {key: one for folder in sources for key, one in read_signatures(folder).items()}
+    said = [*painter.grades.remarks(), *screen.remarks(painter.generator.channels)]
+    writer.finish(
+        sorted(seen), synthetic_card(cards, len(writer.rows), painter.seed, manner, said), signatures
+    )
 
 
 def _bytes(planes: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -176,10 +223,15 @@ def _request(
     shard: tuple[int, int],
     manner: str | None,
     screen: Screen,
+    grades: AskedGrades,
 ) -> str:
     parts: list[object] = [[card.name, card.files] for card in cards]
     parts.append([count, seed, shard])
     parts.append(["filters", sorted(screen.filters)])
     if manner is not None:
         parts.append(["style", manner])
+    if screen.finder is not None:
+        parts.append(["vessels", screen.finder.card.files])
+    if asked := grades.facts():  # only then, so that a set that was begun before there were grades goes on
+        parts.append(["grades", asked])
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from retina_core.asked_grades import AskedGrades
 from retina_core.channels import TREES
 from retina_core.errors import ChannelError
 from retina_core.fast_mode import Mode, fast
@@ -39,6 +40,8 @@ class Pair:
     """How many pairs were drawn in its place before it."""
     refused: Sequence[str] = ()
     """Why those were not taken; one more where this one was, because it is the last."""
+    grade: int | None = None
+    """That it was drawn for."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Painter:
     """How the translator works. Maps are always drawn in float32: they cost little, and a pixel is set or not."""
     style: StylePhoto | None = None
     """Whose manner every photograph is painted in; without, the translator chooses one for each."""
+    grades: AskedGrades = field(default_factory=AskedGrades)
+    """The grade that each map is drawn for."""
 
     def __post_init__(self) -> None:
         missing = set(self.translator.channels) - set(self.generator.channels)
@@ -71,7 +76,7 @@ class Painter:
             waiting = [index for index in indices if index not in kept]
             for index, pair in zip(waiting, self.paint(waiting, attempt), strict=True):
                 maps = dict(zip(self.generator.channels, pair.labels, strict=True))
-                reason = screen.reason(maps, pair.photo)
+                reason = screen.reason(maps, pair.photo, pair.fov)
                 if reason is not None:
                     refused[index].append(reason)
                 if reason is None or attempt == ATTEMPTS - 1:
@@ -85,7 +90,8 @@ class Painter:
         padded = [*indices, *range(indices[-1] + 1, indices[-1] + 1 + CHUNK - len(indices))]
         fov = torch.stack([self._fov(index, attempt) for index in padded])  # b 1 h w
         generator = self.generator.at(self.translator.resolution)
-        soft = generator.sample(self._rngs("labels", padded, attempt))  # b k h' w'
+        grades = [self.grades.at(self.seed, index) for index in padded]
+        soft = self._drawn(generator, self._rngs("labels", padded, attempt), grades)  # b k h' w'
         labels = self._finish(soft, fov)  # b k h w
         wanted = [self.generator.channels.index(channel) for channel in self.translator.channels]
         style = self.style.photo.expand(len(padded), -1, -1, -1) if self.style else None  # b c h w
@@ -96,7 +102,17 @@ class Painter:
         photos = photos.float().cpu() * fov  # b c h w
         for i in range(len(indices)):
             colours = (photos[i] * 255).round().clamp(0, 255).byte().numpy().transpose(1, 2, 0)  # h w c
-            yield Pair(np.ascontiguousarray(colours), labels[i].numpy() > 0, fov[i, 0].numpy() > 0)
+            shown = (np.ascontiguousarray(colours), labels[i].numpy() > 0, fov[i, 0].numpy() > 0)
+            yield Pair(*shown, grade=grades[i])
+
+    @staticmethod
+    def _drawn(
+        generator: LabelGenerator, rngs: Sequence[torch.Generator], grades: Sequence[int | None]
+    ) -> Tensor:
+        """Soft maps (b k h w); a generator that takes no grades is not told any."""
+        if None in grades:
+            return generator.sample(rngs)
+        return generator.sample(rngs, grades=torch.tensor(grades, dtype=torch.int64))
 
     def _rngs(self, stream: str, indices: Sequence[int], attempt: int) -> list[torch.Generator]:
         return [sample_rng(self.seed, stream, index, attempt) for index in indices]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -24,6 +25,7 @@ from retina_core.formats.stage_card import CARD, MODEL, PRIORS, SEEN, read_card
 from retina_core.generation import generate
 from retina_core.perceptual.sources import SegmenterSource
 from retina_core.registry import Registry
+from retina_core.run_generation import GRADES, draws_grades
 from retina_core.run_plan import PipelineRequest, RunPlan
 from retina_core.run_record import RunRecord, RunStep
 from retina_core.starters import copy_starter
@@ -49,11 +51,21 @@ def run_pipeline(
     """
     registry = registry or Registry.discover()
     options = replace(options or FitOptions(), seed=request.seed)
-    plan = RunPlan.of(request, registry, options)
-    with sole_use(request.folder):
+    return carry_out(RunPlan.of(request, registry, options))
+
+
+def carry_out(plan: RunPlan, *, ending: Callable[[], object] = lambda: None) -> Path:
+    """Do what a checked plan says, then what ends it. Returns the run folder.
+
+    Raises:
+        RunError, KeyboardInterrupt: as ``run_pipeline``.
+    """
+    folder = plan.request.folder
+    with sole_use(folder):
         _Run(plan).carry_out()
-    registry.announce("retina_run_finished", folder=request.folder)
-    return request.folder
+        ending()
+    plan.registry.announce("retina_run_finished", folder=folder)
+    return folder
 
 
 class _Run:
@@ -81,8 +93,10 @@ class _Run:
 
     def _steps(self) -> list[RunStep]:
         stage, pairs = (SEEN, MODEL, PRIORS, CARD), f"synthetic/{METADATA}"
-        cards = (f"labels/{CARD}", f"translator/{CARD}")
-        evaluators = dict.fromkeys((*self.plan.request.evaluators, "likeness"))
+        cards = [f"labels/{CARD}", f"translator/{CARD}"]
+        if self.plan.request.vessels is not None:
+            cards.append(str(Path(self.plan.request.vessels).absolute() / CARD))
+        evaluators = dict.fromkeys((*self.plan.request.evaluators, "likeness", *self._graded()))
         painted = f"{self.plan.request.pairs} pairs are drawn and painted"
         return [
             self._stage("labels", stage),
@@ -100,6 +114,12 @@ class _Run:
                 for name in evaluators
             ),
         ]
+
+    def _graded(self) -> tuple[str, ...]:
+        """The evaluator that says whether grades show, where there are some."""
+        plan = self.plan
+        start, spec = plan.starts["labels"], plan.specs["labels"]
+        return (GRADES,) if draws_grades(plan.request, plan.registry, spec, start, plan.split) else ()
 
     def _stage(self, prefix: str, files: tuple[str, ...]) -> RunStep:
         """The step that trains a stage, or takes its starter as it is."""
@@ -159,6 +179,10 @@ class _Run:
             count=self.plan.request.pairs,
             out=self.folder / "synthetic",
             seed=self.plan.request.seed,
+            grade=self.plan.request.grade,
+            unseen_grade=self.plan.request.unseen_grade,
+            filters=self.plan.request.filters,
+            vessels=self.plan.request.vessels,
             options=self.plan.options,
             registry=self.plan.registry,
         )
@@ -173,6 +197,7 @@ class _Run:
             preset=plan.request.chosen_preset,
             settings=plan.request.settings.get(name),
             regimes=plan.request.regimes,
+            **plan.request.trainings,
             options=plan.options,
             registry=plan.registry,
         )
@@ -237,6 +262,8 @@ def _data_facts(split: Split) -> dict[str, Any]:
     }
 
 
-def _sample_facts(sample: Sample) -> dict[str, str]:
-    facts = {"id": sample.id, "patient": sample.patient, "fingerprint": sample.identity}
-    return {**facts, "grade_from": sample.grade_from} if sample.grade_from else facts
+def _sample_facts(sample: Sample) -> dict[str, Any]:
+    facts: dict[str, Any] = {"id": sample.id, "patient": sample.patient, "fingerprint": sample.identity}
+    if sample.grade_from:
+        facts["grade_from"] = sample.grade_from
+    return {**facts, "weak": list(sample.weak)} if sample.weak else facts

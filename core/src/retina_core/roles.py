@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from retina_core.asked_grades import at_quantile
 from retina_core.channels import TREES
 from retina_core.maps import RELIEF_SHARE, match_marks, relief
 from retina_core.randomness import sample_rngs
@@ -43,11 +44,16 @@ class LabelGenerator(Stage, ABC):
     def sample(self, rngs: Sequence[torch.Generator], *, grades: Tensor | None = None) -> Tensor:
         """Soft label maps (b k h w) in [0, 1], one per generator; the same generators, the same maps.
 
-        ``grades`` (b) int64, 0 to 4: the severity of each, for a generator that ``takes_grades``, which draws one by
-        itself where none is given.
+        ``grades`` (b) int64 on the CPU, 0 to 4: the severity of each, for a generator that ``takes_grades``, which draws
+        one by itself where none is given.
 
         A map depends on its own generator alone, never on its neighbours in the batch.
         """
+
+    @classmethod
+    def shows_grades(cls, channels: Sequence[str]) -> bool:  # noqa: ARG003  (a stage may look at them)
+        """Whether maps of these channels can show a grade: any may, of a generator that takes them."""
+        return cls.takes_grades
 
     def at(self, size_px: int) -> LabelGenerator:
         """This generator drawing maps of another size, where it can draw at any; else itself."""
@@ -59,12 +65,21 @@ class LabelGenerator(Stage, ABC):
             self.priors.thresholds = dict.fromkeys(self.channels, 0.5)
             return
         rngs = sample_rngs(seed, CALIBRATION_MAPS, stream="calibration")
-        maps = torch.cat([self.sample(rngs[i : i + 16]) for i in range(0, len(rngs), 16)]).cpu()  # b k h w
+        maps = torch.cat([self._calibration_maps(rngs, i) for i in range(0, len(rngs), 16)]).cpu()  # b k h w
         fov = self._calibration_fov(maps)
         self.priors.thresholds = {
             channel: match_marks(_as_cut(maps[:, i], channel), fov.numpy(), self.priors.shares[channel])
             for i, channel in enumerate(self.channels)
         }
+
+    def _calibration_maps(self, rngs: Sequence[torch.Generator], start: int) -> Tensor:
+        """Sixteen maps (b k h w) from ``start`` on, of eyes whose grades are those of the training set, each as often."""
+        some, shares = rngs[start : start + 16], self.priors.grade_shares
+        if not shares or not self.shows_grades(self.channels):
+            return self.sample(some)
+        places = range(start, start + len(some))
+        grades = [at_quantile(shares, (place + 0.5) / len(rngs)) for place in places]
+        return self.sample(some, grades=torch.tensor(grades, dtype=torch.int64))
 
     def _calibration_fov(self, maps: Tensor) -> Tensor:
         """Where the maps count (b h w): the fields of view of the training set, dealt out in turn."""

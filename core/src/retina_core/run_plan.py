@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -15,11 +14,12 @@ from retina_core.data.excluding import read_exclusions
 from retina_core.data.opening import PHANTOM, open_dataset
 from retina_core.data.sample import Split
 from retina_core.devices import resolve_device
-from retina_core.errors import InvalidValueError, PathError
 from retina_core.formats.adopting import adopted_config
 from retina_core.formats.stage_card import is_complete, read_card
 from retina_core.perceptual.sources import SegmenterSource, WeightsSource, perceptual_source
 from retina_core.registry import Registry
+from retina_core.run_generation import check_generation
+from retina_core.run_starts import Start, asked_starts, own_starts
 from retina_core.specs import Role, StageSpec
 from retina_core.starters import origin_of
 from retina_core.training.fit import refuse_channels
@@ -36,6 +36,10 @@ DURATIONS: Final = {
 }
 SHORTEST: Final = "about three minutes on two CPU cores"
 """Where no stage is trained, and an evaluator in ``quick``."""
+
+_LATER: Final[Mapping[str, Any]] = {"grade": None, "unseen_grade": False, "filters": None, "vessels": None}
+"""What requests were not asked for at first, as it stands where nothing is said: left out of ``run.json`` then, so that a run
+that was begun before goes on."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,14 @@ class PipelineRequest:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """``labels``, ``translator``, ``data`` or an evaluator's name -> key -> value."""
     regimes: tuple[str, ...] = ("REAL", "SYNTH")
+    grade: int | str | None = None
+    """0 to 4, ``uniform`` or ``as-data``; None: as in the training part, for a label generator that takes grades."""
+    unseen_grade: bool = False
+    """Whether a grade is drawn that the training part does not hold."""
+    filters: tuple[str, ...] | None = None
+    """Names of the filters that look at each pair; None: all that are installed."""
+    vessels: str | None = None
+    """A segmenter's folder, which finds the vessels of painted photographs where label maps have none."""
 
     def facts(self) -> dict[str, Any]:
         """The request as ``run.json`` holds it: without the folder, which says where and not what.
@@ -74,7 +86,10 @@ class PipelineRequest:
         """
         values = asdict(self)
         values["settings"] = {prefix: dict(chosen) for prefix, chosen in self.settings.items()}
-        del values["out"]
+        values["grade"] = None if self.grade is None else str(self.grade)
+        values["filters"] = None if self.filters is None else sorted(set(self.filters))
+        for key in ["out", *(key for key, usual in _LATER.items() if values[key] == usual)]:
+            del values[key]
         if path := values["settings"].get("data", {}).get("exclude"):
             values["settings"]["data"]["exclude"] = sorted(read_exclusions(path))
         return cast(dict[str, Any], json.loads(json.dumps(values, default=list)))
@@ -103,31 +118,14 @@ class PipelineRequest:
         return self.preset or ("quick" if self.phantom else "standard")
 
     @property
+    def trainings(self) -> Mapping[str, Any]:
+        """What else ``evaluate`` is told of the trainings: nothing, so that the preset says it."""
+        return {}
+
+    @property
     def pairs(self) -> int:
         """Synthetic pairs to make."""
         return self.count or COUNTS.get(self.chosen_preset, COUNTS["standard"])
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a stage of a run begins."""
-
-    folder: Path | None = None
-    """A stage folder whose weights it takes; None: it begins from nothing."""
-    trained: bool = True
-    """False: the folder is a starter, which is the run's stage as it is."""
-    told: str = ""
-    """Why a starter that is there was not taken."""
-
-    def facts(self) -> dict[str, Any]:
-        """What ``run.json`` says of it."""
-        if self.folder is None:
-            return {"from": None, "trained": self.trained, "files": {}}
-        return {
-            "from": origin_of(self.folder),
-            "trained": self.trained,
-            "files": read_card(self.folder).files,
-        }
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ class RunPlan:
             **{name: (name, "evaluator") for name in request.evaluators},
         }
         specs = {prefix: registry.stage(name, role) for prefix, (name, role) in roles.items()}
-        starts = _asked_starts(request, specs, registry)
+        starts = asked_starts(request, specs, registry)
         configs = _configs(request, specs, registry, starts)
         check_trackers(options.track)
         resolve_device(options.device)
@@ -168,8 +166,9 @@ class RunPlan:
         refuse_channels(specs["translator"], registry, dataset.channels, dataset.name)
         split = dataset.split(request.seed, data_config.test_share)
         if request.init is None:
-            starts = _own_starts(request, specs, registry, split.train.channels)
+            starts = own_starts(request, specs, registry, split.train.channels)
             configs = _configs(request, specs, registry, starts)
+        check_generation(request, registry, specs["labels"], starts["labels"], split)
         source = None
         if starts["translator"].trained:
             name, config = specs["translator"].name, configs["translator"]
@@ -183,6 +182,7 @@ class RunPlan:
         """What is about to be done, where and about how long, for whoever waits."""
         request, trained = self.request, any(start.trained for start in self.starts.values())
         takes = DURATIONS.get(request.chosen_preset, "") if trained else SHORTEST
+        takes = "" if request.trainings else takes  # many trainings of a segmenter: nobody has timed them
         return [
             *(start.told for start in self.starts.values() if start.told),
             f"{request.labels} draws label maps, {request.translator} paints photographs over them: "
@@ -238,77 +238,3 @@ def _configs(
                 settings = {**kind.judging.get(preset, {}), **settings}
             configs[prefix] = adopted_config(kind, spec.name, preset, settings, start.folder)
     return configs
-
-
-def _asked_starts(
-    request: PipelineRequest, specs: Mapping[str, StageSpec], registry: Registry
-) -> dict[str, Start]:
-    """Where the stages begin by ``--init``; one that learns nothing has nothing to begin with.
-
-    Raises:
-        InvalidValueError: a stage ships no starter.
-        PathError, StageFolderError: the folder is not there, or holds no such stages.
-    """
-    starts = {"labels": Start(), "translator": Start()}
-    if request.init in {None, "none"}:
-        return starts
-    for prefix in starts:
-        spec = specs[prefix]
-        if not issubclass(registry.config_class(spec), LearningConfig):
-            continue
-        starts[prefix] = Start(_asked_folder(str(request.init), prefix, spec, registry))
-    return starts
-
-
-def _asked_folder(init: str, prefix: str, spec: StageSpec, registry: Registry) -> Path:
-    if init == "starter":
-        starter = registry.starter(spec)
-        if starter is None:
-            reason = f"{spec.name} ships no starter; use none, or the folder of a run"
-            raise InvalidValueError("pipeline", "init", init, reason)
-        return starter
-    folder = Path(init)
-    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
-        raise PathError(folder, "there is no such folder", "give --init a run folder, starter or none")
-    return folder / prefix
-
-
-def _own_starts(
-    request: PipelineRequest, specs: Mapping[str, StageSpec], registry: Registry, channels: Sequence[str]
-) -> dict[str, Start]:
-    """Where the stages begin when nothing is said of it: with starters, for phantoms as they are, for eyes to learn on.
-
-    Args:
-        channels: of the data. A starter that is used as it is must know them all, and paint nothing that is not drawn;
-            one that learns on must know one of them.
-    """
-    starts = {"labels": Start(), "translator": Start()}
-    if not request.phantom:
-        found = {prefix: _beginning(request, prefix, specs[prefix], registry, channels) for prefix in starts}
-        return {prefix: Start(folder) for prefix, folder in found.items()}
-    if request.preset:
-        return starts
-    drawn = set(channels)
-    for prefix in starts:
-        starter = registry.starter(specs[prefix])
-        if starter is None or request.settings.get(prefix):
-            continue
-        known = read_card(starter).channels
-        if set(channels) <= set(known) and (prefix == "labels" or set(known) <= drawn):
-            starts[prefix] = Start(starter, trained=False)
-            drawn = set(known)
-        else:
-            said = f"{specs[prefix].name}: its starter is for {', '.join(known)}, and so not taken here"
-            starts[prefix] = Start(told=said)
-    return starts
-
-
-def _beginning(
-    request: PipelineRequest, prefix: str, spec: StageSpec, registry: Registry, channels: Sequence[str]
-) -> Path | None:
-    """The starter from which a stage learns on; None where it has none that fits, or the paper's training is asked for."""
-    starter = registry.starter(spec)
-    if starter is None or request.chosen_preset == "paper":
-        return None
-    shaping = set(registry.config_class(spec).architecture) & set(request.settings.get(prefix, ()))
-    return starter if not shaping and set(channels) & set(read_card(starter).channels) else None

@@ -46,7 +46,9 @@ class FilterSpec(NamedTuple):
     """What generation draws again; ``target`` is a ``"module:function"``.
 
     ``accept(labels, photo)`` is shown each pair: label maps by channel, bool (h w), and the photograph, uint8 (h w c).
-    It answers with the reason for which the pair is drawn again, or None.
+    It answers with the reason for which the pair is drawn again, or None. What has further parameters of these names is
+    given more: ``fov``, bool (h w), what the camera filled; ``vessels``, bool (h w), what a segmenter found on the
+    photograph where label maps have no channel of vessels, or None where none was named.
     """
 
     name: str

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from textwrap import fill
+
 from retina_core.formats.stage_card import StageCard
 
 STYLED = (
@@ -11,11 +14,17 @@ STYLED = (
 
 
 def synthetic_card(
-    cards: tuple[StageCard, StageCard], count: int, seed: int, style: str | None = None
+    cards: tuple[StageCard, StageCard],
+    count: int,
+    seed: int,
+    style: str | None = None,
+    remarks: Sequence[str] = (),
 ) -> str:
     """The text of ``README.md`` for ``count`` pairs of a label generator's and a translator's.
 
-    ``style`` is the content hash of the photograph in whose manner they were painted.
+    Args:
+        style: the content hash of the photograph in whose manner they were painted.
+        remarks: what else must be said of this set, a paragraph each.
     """
     generator, translator = cards
     sources = sorted({name for card in cards for name in card.provenance.get("data", [])})
@@ -27,6 +36,7 @@ def synthetic_card(
     )
     if style is not None:
         origin += STYLED
+    further = "".join(f"{fill(remark, 120, break_long_words=False)}\n\n" for remark in remarks)
     return f"""---
 tags: [synthetic, retina, fundus]
 ---
@@ -46,6 +56,6 @@ tags: [synthetic, retina, fundus]
 `metadata.jsonl` a row for each pair. `seen.json` lists the content hashes of the photographs that the stages were
 trained on, so that nobody tests on them by mistake.
 
-Do not use it for diagnosis. The licence of the photographs that the stages were trained on may bind what was learnt
+{further}Do not use it for diagnosis. The licence of the photographs that the stages were trained on may bind what was learnt
 from them: read it before you publish this set.
 """

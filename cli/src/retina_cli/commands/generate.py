@@ -34,6 +34,7 @@ PATH = click.Path(path_type=Path)
 @options.seed
 @click.option("--shard", callback=_shard, default="0/1", metavar="I/N", help="Make part I, from 0, of N.")
 @click.option("--style", type=PATH, metavar="PHOTO", help="Paint in the manner of this photograph.")
+@options.drawing
 @options.devices
 @click.pass_obj
 def generate(
@@ -45,6 +46,10 @@ def generate(
     seed: int,
     shard: tuple[int, int],
     style: Path | None,
+    grade: str | None,
+    unseen_grade: bool,
+    filters: tuple[str, ...] | None,
+    vessels: Path | None,
     device: str,
     precision: str,
 ) -> None:
@@ -60,6 +65,10 @@ def generate(
             seed=seed,
             shard=shard,
             style=style,
+            grade=grade,
+            unseen_grade=unseen_grade,
+            filters=filters,
+            vessels=vessels,
             options=options.fit_options(listener, seed, device, precision),
             registry=session.registry,
         )

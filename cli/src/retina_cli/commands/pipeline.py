@@ -48,6 +48,7 @@ def _read(context: click.Context, _: click.Parameter, path: Path | None) -> Expe
 @options.pipeline_preset
 @options.pipeline_init
 @click.option("--count", type=click.IntRange(min=1), help="Synthetic pairs.")
+@options.drawing
 @options.seed
 @options.out("The run folder; the same command continues there.", required=False)
 @options.settings
@@ -65,6 +66,10 @@ def pipeline(
     preset: str | None,
     init: str | None,
     count: int | None,
+    grade: str | None,
+    unseen_grade: bool,
+    filters: tuple[str, ...] | None,
+    vessels: Path | None,
     seed: int,
     out: Path | None,
     settings: tuple[str, ...],
@@ -104,6 +109,10 @@ def pipeline(
         seed=seed,
         out=out,
         settings=chosen,
+        grade=grade,
+        unseen_grade=unseen_grade,
+        filters=filters,
+        vessels=None if vessels is None else str(vessels),
     )
     with ConsoleListener() as listener:
         told = options.fit_options(listener, seed, device, precision, track)

@@ -12,13 +12,16 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from retina_core.evaluation.figures import Bar, Bars, Curves, Histogram
+from retina_core.evaluation.figures import Bar, Bars, Confusion, Curves, Groups, Histogram
+
+Chart = Curves | Histogram | Bars | Groups | Confusion
 
 _SERIES = ("#a10001", "#a10002", "#a10003", "#a10004", "#a10005", "#a10006")
-_INK, _RULE = "#a10010", "#a10011"
+_INK, _RULE, _TEXT = "#a10010", "#a10011", "#a10012"
 _VARIABLES = {colour: f"var(--series-{place})" for place, colour in enumerate(_SERIES, start=1)}
-_VARIABLES |= {_INK: "var(--soft)", _RULE: "var(--rule)"}
+_VARIABLES |= {_INK: "var(--soft)", _RULE: "var(--rule)", _TEXT: "var(--ink)"}
 """Colours that no chart shows: each stands for a variable of the page's style sheet."""
 
 _STYLE: Any = {  # matplotlib's type for this is a list of all its 400 keys
@@ -47,6 +50,8 @@ _STYLE: Any = {  # matplotlib's type for this is a list of all its 400 keys
 }
 POINTS = 300
 """Points of a line at most; longer logs are averaged in as many buckets."""
+GROUP_WIDTH = 0.56
+"""How far the series of a group are spread, where groups are 1 apart."""
 
 
 def curves(figure: Curves) -> Markup:
@@ -96,6 +101,51 @@ def bars(figure: Bars, yardsticks: Sequence[tuple[str, float]] = ()) -> Markup:
         return _svg(page, figure)
 
 
+def groups(figure: Groups) -> Markup:
+    """Dots with their intervals, the series beside each other in each group."""
+    names = list(dict.fromkeys(bar.label for series in figure.series for bar in series.bars))
+    with rc_context(_STYLE):
+        page, axes = _canvas(2.1)
+        for place, series in enumerate(figure.series):
+            aside = GROUP_WIDTH * ((place + 0.5) / len(figure.series) - 0.5)
+            for bar in series.bars:
+                _upright(axes, bar, names.index(bar.label) + aside, _colour(place))
+            axes.plot([], [], "o", color=_colour(place), ms=5, label=series.name)
+        axes.set_xticks(range(len(names)), names)
+        axes.set_xlim(-0.6, len(names) - 0.4)
+        axes.set_ylim(bottom=0)
+        _finish(axes, figure.x_label, figure.y_label, legend=len(figure.series) > 1)
+        return _svg(page, figure)
+
+
+def _upright(axes: Axes, bar: Bar, x: float, colour: str) -> None:
+    if bar.value is None:
+        return
+    if bar.low is not None and bar.high is not None:
+        axes.plot([x, x], [bar.low, bar.high], color=colour, lw=3, alpha=0.35, solid_capstyle="round")
+    axes.plot([x], [bar.value], "o", color=colour, ms=5, clip_on=False)
+
+
+def confusion(figure: Confusion) -> Markup:
+    """A square for each pair of names with its count, the stronger the larger its share of the row."""
+    with rc_context({**_STYLE, "axes.grid": False, "axes.spines.bottom": False}):
+        page, axes = _canvas(0.8 + 0.36 * len(figure.counts))
+        for row, counts in enumerate(figure.counts):
+            for column, count in enumerate(counts):
+                share = count / max(sum(counts), 1)
+                corner = (column - 0.46, row - 0.46)
+                square = Rectangle(corner, 0.92, 0.92, color=_colour(1), alpha=0.06 + 0.6 * share, lw=0)
+                axes.add_patch(square)
+                axes.text(column, row, f"{count:,}", ha="center", va="center", color=_TEXT)
+        axes.set_xticks(range(len(figure.names)), figure.names)
+        axes.set_yticks(range(len(figure.names)), figure.names)
+        axes.set_xlim(-0.5, len(figure.names) - 0.5)
+        axes.set_ylim(len(figure.counts) - 0.5, -0.5)
+        axes.set_xlabel(figure.column_label)
+        axes.set_ylabel(figure.row_label)
+        return _svg(page, figure)
+
+
 def _dot(axes: Axes, bar: Bar, place: int) -> None:
     colour = _colour(place)
     if bar.low is not None and bar.high is not None:
@@ -134,7 +184,7 @@ def _thinned(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[Any, Any
     return np.add.reduceat(x, edges[:-1]) / sizes, np.add.reduceat(y, edges[:-1]) / sizes
 
 
-def _svg(page: Figure, figure: Curves | Histogram | Bars) -> Markup:
+def _svg(page: Figure, figure: Chart) -> Markup:
     """The chart without what only a file of its own needs: namespaces, metadata, fixed size, named fonts."""
     written = io.StringIO()
     # Salted with what it shows: charts in one page must not share the names of their clip paths.

@@ -11,25 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from retina_core.channels import ANATOMY
+
 SIDE_PX = 288
 """The longer side at most; 24 pairs come to about one megabyte."""
 
 _BACKGROUND, _FOV = (9, 12, 16), (27, 33, 43)
 COLOURS = {
+    "optic_disc": (245, 178, 50),
+    "optic_cup": (214, 110, 30),
+    "fovea": (160, 120, 245),
     "vessel": (232, 236, 241),
     "artery": (240, 101, 101),
     "vein": (98, 158, 240),
-    "optic_disc": (245, 197, 66),
-    "optic_cup": (240, 140, 46),
-    "fovea": (160, 120, 245),
-    "microaneurysm": (255, 90, 170),
-    "haemorrhage": (205, 50, 95),
-    "hard_exudate": (255, 243, 160),
-    "soft_exudate": (170, 235, 190),
+    "soft_exudate": (70, 205, 225),
+    "haemorrhage": (218, 40, 55),
+    "hard_exudate": (255, 246, 150),
+    "neovascularisation": (80, 215, 105),
+    "microaneurysm": (255, 100, 235),
 }
-"""Channel -> colour, one picture of all; the disc lies under the vessels."""
+"""Channel -> colour, one picture of all, in the order in which they lie over each other: the disc under the vessels, the
+smallest lesions on top."""
 _OTHERS = ((120, 210, 210), (210, 170, 120), (190, 220, 110), (220, 150, 220))
-_UNDERNEATH = ("optic_disc", "optic_cup", "fovea")
+_BEFORE_OTHERS = "vein"
+"""What others lie on: they may be lesions as well."""
+_SHADES = 6
+"""Steps of a colour towards the field of view, where a small picture covers a part of a pixel."""
 
 
 def colour_of(channel: str) -> tuple[int, int, int]:
@@ -69,19 +76,39 @@ def embedded_planes(planes: Mapping[str, NDArray[np.bool_]], fov: NDArray[np.boo
     shapes = {plane.shape for plane in [*planes.values(), *([] if fov is None else [fov])]}
     if len(shapes) != 1:
         return None
-    drawn = np.empty((*shapes.pop(), 3), np.uint8)
-    drawn[:] = _FOV
+    ground = np.empty((*shapes.pop(), 3), np.uint8)
+    ground[:] = _FOV
     if fov is not None:
-        drawn[~fov] = _BACKGROUND
+        ground[~fov] = _BACKGROUND
+    drawn = np.asarray(_smaller(Image.fromarray(ground)), np.float32)
     for channel in stacked(planes):
-        drawn[planes[channel]] = colour_of(channel)
-    small = _smaller(Image.fromarray(drawn)).quantize(48, dither=Image.Dither.NONE)
-    return _address(small, "PNG", optimize=True)
+        cover = (
+            np.asarray(_smaller(Image.fromarray(planes[channel].astype(np.uint8) * 255)), np.float32) / 255
+        )
+        # A lesion of one pixel has to be seen in a picture that is several times smaller.
+        share = np.clip(cover * (1 if channel in ANATOMY else 2), 0, 1)[:, :, None]
+        drawn += share * (np.array(colour_of(channel), np.float32) - drawn)
+    picture = Image.fromarray(drawn.round().clip(0, 255).astype(np.uint8))
+    return _address(
+        picture.quantize(palette=_palette(planes), dither=Image.Dither.NONE), "PNG", optimize=True
+    )
 
 
 def stacked(channels: Iterable[str]) -> list[str]:
     """Channels in the order in which they are drawn over each other."""
-    return sorted(channels, key=lambda channel: channel not in _UNDERNEATH)
+    known = list(COLOURS)
+    return sorted(channels, key=lambda one: known.index(one if one in known else _BEFORE_OTHERS))
+
+
+def _palette(channels: Iterable[str]) -> Image.Image:
+    """The colours of these channels, each in its shades: a palette of the commonest would lose a few small lesions."""
+    steps = np.linspace(1 / _SHADES, 1, _SHADES)[:, None]
+    shades = [(1 - steps) * _FOV + steps * colour_of(channel) for channel in list(channels)[:40]]
+    between = [np.linspace(_BACKGROUND, _FOV, 3)]
+    colours = np.concatenate([*between, *shades]).round().astype(np.uint8)
+    held = Image.new("P", (1, 1))
+    held.putpalette(colours.tobytes())
+    return held
 
 
 def _read(path: Path, mode: str) -> Image.Image | None:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from retina_cli.report import sections
 from retina_cli.report.galleries import legend, real_samples, synthetic_pairs
 from retina_cli.report.run_folder import RunContents, read_run, section
+from retina_cli.report.sweep import sweep_section
 from retina_cli.report.words import account, few_eyes
 from retina_core.formats.atomic import write_text
 
@@ -47,6 +48,7 @@ def _render(contents: RunContents, *, with_real: bool) -> str:
     )
     request, phantom = section(contents.run, "request"), bool(contents.facts.get("phantom"))
     evaluations = sections.evaluation_sections(contents, with_real=with_real)
+    sweep = sweep_section(contents)
     real, no_real = real_samples(contents) if with_real else ([], "")
     return environment.get_template("template.html.j2").render(
         style=Markup(_source("style.css")),  # noqa: S704  # our own file
@@ -59,7 +61,11 @@ def _render(contents: RunContents, *, with_real: bool) -> str:
         problems=contents.problems,
         steps=sections.steps(contents),
         few_eyes=few_eyes(contents),
-        findings=[said for evaluation in evaluations for said in evaluation.findings],
+        findings=[
+            *(sweep.findings if sweep else ()),
+            *(said for one in evaluations for said in one.findings),
+        ],
+        sweep=sweep,
         evaluations=evaluations,
         pairs=synthetic_pairs(contents),
         pair_count=len(contents.pairs),

@@ -19,9 +19,14 @@ LABELS = {
     "accuracy": "Accuracy",
     "kl": "KL divergence of grey intensities (nats)",
     "nearest_map_distance": "Distance to the nearest training map (Dice)",
+    "grade_accuracy": "Taken for their grade (share)",
+    "grade_accuracy_within_one": "Taken for it or one beside it (share)",
+    "grade_kappa": "Quadratic kappa of grades",
 }
 """Measure -> what it is called, in the order of rows."""
 
+REFUSED = "refused_"
+"""How the names of shares begin that filters refused."""
 _DIFFERENCE = "_difference"
 
 
@@ -52,9 +57,13 @@ def score_tables(scores: Scores) -> list[ScoreTable]:
 
 
 def measures(scores: Scores) -> ScoreTable | None:
-    """The scores that no regime and no channel's table holds, beside their yardsticks."""
+    """The scores that no regime and no channel's table holds, beside their yardsticks.
+
+    Not those of a single grade, which are too many for one table, nor what filters refused: their evaluators draw them.
+    """
     shown = {score.channel for score in scores.scores if score.regime is not None}
-    chosen = [s for s in scores.scores if s.regime is None and s.channel not in shown]
+    chosen = [s for s in scores.scores if s.regime is None and s.channel not in shown and s.grade is None]
+    chosen = [s for s in chosen if not s.name.startswith(REFUSED)]
     return _table(None, chosen) if chosen else None
 
 
@@ -97,7 +106,7 @@ def _is_difference(score: Score) -> bool:
 
 def _column(score: Score) -> str:
     if _is_difference(score):
-        return f"{score.regime} − {score.reference}"
+        return f"{score.regime or 'value'} − {score.reference}"
     return score.reference or score.regime or "value"
 
 

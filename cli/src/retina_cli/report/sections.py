@@ -27,9 +27,11 @@ from retina_cli.report.words import (
 from retina_core.evaluation.figures import (
     Bar,
     Bars,
+    Confusion,
     Curves,
     Figure,
     Gallery,
+    Groups,
     Histogram,
     NearestMaps,
     Note,
@@ -217,7 +219,7 @@ def _own_figures(
     for figure in figures:
         if isinstance(figure, Note):
             yield Drawn("note", caption=figure.text)
-        elif isinstance(figure, Curves | Histogram | Bars):
+        elif isinstance(figure, charts.Chart):
             yield Drawn("chart", figure.title, figure.caption, _chart(figure))
         elif isinstance(figure, Gallery):
             shown, hidden = gallery(figure, folder, with_real=with_real)
@@ -231,10 +233,14 @@ def _own_figures(
             yield Drawn("table", figure.title, figure.caption, columns=figure.columns, rows=rows)
 
 
-def _chart(figure: Curves | Histogram | Bars) -> Markup:
+def _chart(figure: charts.Chart) -> Markup:
     if isinstance(figure, Curves):
         return charts.curves(figure)
-    return charts.histogram(figure) if isinstance(figure, Histogram) else charts.bars(figure)
+    if isinstance(figure, Histogram):
+        return charts.histogram(figure)
+    if isinstance(figure, Groups):
+        return charts.groups(figure)
+    return charts.confusion(figure) if isinstance(figure, Confusion) else charts.bars(figure)
 
 
 def _loss_charts(rows: LogRows) -> Iterator[Drawn]:

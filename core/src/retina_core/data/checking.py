@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
+from retina_core.data.facts import LabelFacts, SampleFacts
 from retina_core.data.fov import fov_box
 from retina_core.data.looks import look_of
 from retina_core.data.masks import Mask
@@ -15,9 +16,7 @@ from retina_core.data.pictures import PictureSource, decoded
 from retina_core.data.pixels import TURNED
 from retina_core.data.sample import (
     Dataset,
-    LabelFacts,
     Sample,
-    SampleFacts,
     as_rgb,
     mask_digest,
     photo_digest,

@@ -55,10 +55,14 @@ def contact_sheet(dataset: Dataset, path: Path, *, count: int = 12, columns: int
     places = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
     shown = [dataset.samples[place] for place in places]
     tiles = list(in_order(lambda sample: tile(sample, dataset.channels), shown))
-    sheet = _arrange(tiles, [sample.id for sample in shown], min(columns, len(shown)))
+    sheet = _arrange(tiles, [_named(sample) for sample in shown], min(columns, len(shown)))
     _write_legend(sheet, dataset)
     _save(sheet, path)
     return path
+
+
+def _named(sample: Sample) -> str:
+    return sample.id if sample.grade is None else f"{sample.id}, grade {sample.grade}"
 
 
 def tile(sample: Sample, channels: Sequence[str], side: int = TILE_PX) -> Picture:

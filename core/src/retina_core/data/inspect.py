@@ -9,8 +9,9 @@ from pathlib import Path
 
 from retina_core.config import DataConfig
 from retina_core.data.checking import Checked, examine
+from retina_core.data.facts import LabelFacts
 from retina_core.data.opening import Readers, check_source, told_source
-from retina_core.data.sample import Dataset, LabelFacts, Sample
+from retina_core.data.sample import Dataset, Sample
 from retina_core.data.threads import in_order
 from retina_core.errors import DatasetError
 
@@ -29,6 +30,8 @@ class ChannelCount:
     """Samples that are not annotated."""
     fov_share: float
     """Mean share of the field of view that is marked, over annotated samples, 0 to 1."""
+    weak: int = 0
+    """Samples of ``marked`` and ``empty`` whose map a segmenter filled in."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,17 @@ class Inspection:
                 str(grade): count
                 for grade, count in sorted(Counter(s.grade for s in samples if s.grade is not None).items())
             },
+            "weak": self.weak(),
         }
+
+    def weak(self) -> dict[str, dict[str, int]]:
+        """Channel, or ``grade`` -> stage that filled it in -> in how many samples."""
+        found: dict[str, dict[str, int]] = {}
+        for sample in self.dataset.samples:
+            for name, stage in zip(sample.weak, sample.weak_from, strict=True):
+                found.setdefault(name, {}).setdefault(stage, 0)
+                found[name][stage] += 1
+        return dict(sorted(found.items()))
 
 
 def inspect_dataset(
@@ -166,6 +179,7 @@ def _channel_count(name: str, dataset: Dataset) -> ChannelCount:
         empty=len(facts) - marked,
         absent=len(dataset) - len(facts),
         fov_share=round(sum(found.fov_share for found in facts) / len(facts), 6) if facts else 0.0,
+        weak=sum(1 for sample in dataset.samples if name in sample.weak),
     )
 
 

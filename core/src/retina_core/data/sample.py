@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from retina_core.data.facts import SampleFacts
 from retina_core.data.fov import derive_fov
 from retina_core.data.looks import Look, look_of
 from retina_core.data.masks import SMOOTHED, Mask, NotAMaskError, binarised
@@ -25,39 +26,10 @@ FovRule = Literal["given", "derive", "full"]
 
 Part = Literal["train", "test"]
 
+WEAK_GRADE: Final = "grade"
+"""What stands for the grade among what is weak."""
+
 _TWO_VALUES: Final = "save it with two values, 0 and 255"
-
-
-@dataclass(frozen=True)
-class LabelFacts:
-    """What checking found out about one label map."""
-
-    digest: str
-    """SHA-256 of the binary mask."""
-    marked_px: int
-    fov_share: float
-    """Marked pixels in the field of view as a share of it, 0 to 1."""
-
-
-@dataclass(frozen=True)
-class SampleFacts:
-    """What checking found out about a sample, so that nothing is decoded twice to know it."""
-
-    fingerprint: str
-    size: tuple[int, int]
-    """Width and height, px."""
-    grey: bool
-    """The photograph has one channel, which is repeated to three."""
-    fov_digest: str
-    fov_share: float
-    """The field of view as a share of the frame, 0 to 1."""
-    labels: Mapping[str, LabelFacts]
-    changes: tuple[str, ...] = ()
-    """What was done to the photograph's pixels while they were read."""
-    map_changes: tuple[str, ...] = ()
-    """The same of its label maps and field of view, once for each."""
-    look: Look | None = field(default=None, compare=False, repr=False)
-    """What the photograph shows, small; None where nobody asked for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +61,10 @@ class Sample:
     """The twin whose grade this is, where it has none of its own."""
     origin: str = ""
     """The data set that it comes from, where several are combined."""
+    weak: tuple[str, ...] = ()
+    """Channels, and ``grade``, that a trained stage filled in: something to learn from, never what a test is held to."""
+    weak_from: tuple[str, ...] = ()
+    """Which stage that was, for each of ``weak``."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -105,6 +81,19 @@ class Sample:
     def identity(self) -> str:
         """What tells this photograph from others without drawing it: the recipe where there is one."""
         return self.recipe or self.fingerprint
+
+    def without_weak(self) -> Sample:
+        """The sample as its annotators left it: weak channels are absent, a weak grade is none."""
+        if not self.weak:
+            return self
+        labels = {channel: source for channel, source in self.labels.items() if channel not in self.weak}
+        facts = self.facts
+        if facts:
+            kept = {channel: found for channel, found in facts.labels.items() if channel in labels}
+            facts = replace(facts, labels=kept)
+        return replace(
+            self, labels=labels, facts=facts, grade=None if WEAK_GRADE in self.weak else self.grade
+        )
 
     def photo_array(self) -> Picture:
         """The photograph, uint8 (h w 3); a grey one repeated. Raises PathError if it cannot be read."""
@@ -199,7 +188,8 @@ class Dataset:
         The official split where every sample has a part and not all are for training; else ``test_share`` of
         the patients, seeded, each group alike; of combined data sets each by itself. With ``folds``, part ``fold``
         (from 0) of so many is the test part, of all patients together. Twins count as one patient; what shows the
-        same picture as a photograph of the test part leaves the training part.
+        same picture as a photograph of the test part leaves the training part. What is weak in the test part is
+        absent there.
 
         Raises:
             DatasetError: nothing is left to train on, or to test on.
@@ -221,7 +211,8 @@ class Dataset:
         if lost := list(self._lost_channels(train)):
             raise DatasetError(self.root or self.name, lost)
         left_out = {sample.id for sample in rest} - {sample.id for sample in train}
-        return Split(self.with_samples(train), self.with_samples(test), tuple(sorted(left_out)))
+        told = [sample.without_weak() for sample in test]
+        return Split(self.with_samples(train), self.with_samples(told), tuple(sorted(left_out)))
 
     def _lost_channels(self, train: Sequence[Sample]) -> Iterator[str]:
         """A line for each channel in use that is annotated in the training part, and marked nowhere in it."""

@@ -73,18 +73,21 @@ def across(samples: Sequence[Sample], others: Sequence[Sample]) -> list[tuple[st
 def graded_by_twins(
     samples: Sequence[Sample], twins: Sequence[tuple[str, str]]
 ) -> tuple[list[Sample], list[str]]:
-    """The samples, those without a grade with that of their twins where these agree; and what there is to say of it."""
+    """The samples, those without a grade with that of their twins where these agree; and what there is to say of it.
+
+    A weak grade is none here: it is given to no twin, and gives way to a twin's.
+    """
     family = families(twins)
     graders: defaultdict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
-        if sample.grade is not None and sample.id in family:
+        if _own_grade(sample) is not None and sample.id in family:
             graders[family[sample.id]].append(sample)
     agreed = {root: one[0] for root, one in graders.items() if len({sample.grade for sample in one}) == 1}
     found = []
     for sample in samples:
         twin = agreed.get(family.get(sample.id, ""))
-        taken = sample.grade is None and twin is not None
-        found.append(replace(sample, grade=twin.grade, grade_from=twin.id) if taken and twin else sample)
+        taken = _own_grade(sample) is None and twin is not None
+        found.append(_graded_as(sample, twin) if taken and twin else sample)
     taken_by = sum(sample.grade_from is not None for sample in found)
     told = (
         [f"{taken_by} without a grade take that of the same picture under another name"] if taken_by else []
@@ -94,6 +97,18 @@ def graded_by_twins(
             said = ", ".join(f"{sample.id} {sample.grade}" for sample in one)
             told.append(f"one picture has several grades, and gives none to its twins: {said}")
     return found, told
+
+
+def _own_grade(sample: Sample) -> int | None:
+    """The grade that somebody gave."""
+    return None if "grade" in sample.weak else sample.grade
+
+
+def _graded_as(sample: Sample, twin: Sample) -> Sample:
+    """The sample with its twin's grade, which is not weak."""
+    kept = [pair for pair in zip(sample.weak, sample.weak_from, strict=True) if pair[0] != "grade"]
+    weak, weak_from = tuple(one for one, _ in kept), tuple(one for _, one in kept)
+    return replace(sample, grade=twin.grade, grade_from=twin.id, weak=weak, weak_from=weak_from)
 
 
 def same_pictures(looks: Sequence[Look], others: Sequence[Look] | None = None) -> list[Pair]:
@@ -154,7 +169,9 @@ def _candidates(looks: Sequence[Look], others: Sequence[Look], *, among: bool) -
     """Places of pairs whose looks at 24 px are alike, over few changes of size and place."""
     if not len(looks) or not len(others):
         return
-    fixed = _unit(resampled(np.stack(others), 1.0, 0.0, 0.0, _COARSE_PX))
+    # Block by block: all looks of 20,000 photographs at once, as floats, took half a GiB.
+    blocks = (np.stack(others[start : start + _BLOCK]) for start in range(0, len(others), _BLOCK))
+    fixed = np.concatenate([_unit(resampled(block, 1.0, 0.0, 0.0, _COARSE_PX)) for block in blocks])
     for start in range(0, len(looks), _BLOCK):
         block = np.stack(looks[start : start + _BLOCK])
         best = np.full((len(block), len(others)), -1.0, np.float32)

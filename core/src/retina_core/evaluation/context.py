@@ -25,3 +25,8 @@ class EvaluationContext:
     """REAL, SYNTH, MIX(p), FINETUNE: what segmenters are trained on."""
     seeds: int = 3
     """Trainings of each regime; differences between regimes are smaller than between seeds of one."""
+    epochs: int | None = None
+    """Length of a training as rounds through its samples, so that more samples mean more steps; None: as many seen
+    images as the settings say, the same for each regime."""
+    over_all: bool = False
+    """Score several channels together too, and compare precision and recall besides what is always compared."""

@@ -77,6 +77,44 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class BarSeries:
+    """The values of one series, one for each group."""
+
+    name: str
+    bars: tuple[Bar, ...]
+    """Each labelled as its group."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Series beside each other in groups along x, each value with its interval."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[BarSeries, ...]
+    caption: str = ""
+    kind: Literal["groups"] = "groups"
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often which of some ordered names was found for which."""
+
+    title: str
+    row_label: str
+    """What the rows are, as ``asked grade``."""
+    column_label: str
+    """What the columns are, as ``predicted grade``."""
+    names: tuple[str, ...]
+    """Of the rows, and of the columns."""
+    counts: tuple[tuple[int, ...], ...]
+    """A tuple for each row, a number for each column."""
+    caption: str = ""
+    kind: Literal["confusion"] = "confusion"
+
+
+@dataclass(frozen=True)
 class Picture:
     """A label map, a photograph, or both side by side."""
 
@@ -142,7 +180,7 @@ class Note:
     kind: Literal["note"] = "note"
 
 
-Figure = Curves | Histogram | Bars | Gallery | NearestMaps | Table | Note
+Figure = Curves | Histogram | Bars | Groups | Confusion | Gallery | NearestMaps | Table | Note
 _FIGURES: TypeAdapter[tuple[Figure, ...]] = TypeAdapter(
     tuple[Annotated[Figure, Field(discriminator="kind")], ...]
 )

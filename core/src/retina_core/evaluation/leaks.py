@@ -5,7 +5,8 @@ from __future__ import annotations
 from retina_core.data.sample import Dataset, Split
 from retina_core.data.signatures import recognised
 from retina_core.data.twins import across
-from retina_core.errors import LeakError
+from retina_core.errors import DatasetError, LeakError
+from retina_core.formats.annotation import seen_by_annotators
 from retina_core.training.seen import seen_by, signatures_before
 
 
@@ -48,13 +49,32 @@ def _unnamed(fingerprint: str) -> str:
 def refuse_shared(real: Split) -> None:
     """Refuse to test on what is trained on, where the parts were put together from data sets that share a picture.
 
+    So it is with weak labels whose annotators had learnt from a test photograph.
+
     Raises:
         LeakError: names the pairs.
     """
+    _refuse_annotators(real)
     if real.test.phantom or real.train.phantom:
         return
     if pairs := across(real.test.samples, real.train.samples):
         raise LeakError([tested for tested, _ in pairs], f"the training part, {real.train.name}", pairs)
+
+
+def _refuse_annotators(real: Split) -> None:
+    """Refuse weak labels that a test photograph had a part in."""
+    if not any(sample.weak for sample in real.train.samples):
+        return
+    seen = seen_by_annotators(real.train.roots)
+    pairs = [(s.id, _unnamed(s.fingerprint)) for s in real.test.samples if s.fingerprint in seen]
+    rest = [sample for sample in real.test.samples if sample.fingerprint not in seen]
+    signatures = {fingerprint: one for fingerprint, one in seen.items() if one}
+    if signatures and not real.test.phantom:
+        found = recognised([sample.look for sample in rest], signatures)
+        pairs += [(rest[one.place].id, _unnamed(one.fingerprint)) for one in found]
+    if pairs:
+        origin = f"the annotators of weak labels in {real.train.name}"
+        raise LeakError(list(dict.fromkeys(tested for tested, _ in pairs)), origin, pairs)
 
 
 def uncompared(synthetic: Dataset | None, real_test: Dataset) -> str:
@@ -69,3 +89,19 @@ def uncompared(synthetic: Dataset | None, real_test: Dataset) -> str:
         f"{lacking} of {len(seen)} photographs that the pairs were made from have no signature (phantoms, or stages of an "
         "earlier version): if a test photograph is one of them, saved another way, nobody can tell"
     )
+
+
+def refuse_weak_truth(real: Split) -> None:
+    """Refuse a test in which all that could be held against a segmenter was made by one.
+
+    Raises:
+        DatasetError: no test sample was annotated, by anybody, for a channel in use.
+    """
+    channels, samples = real.train.channels, real.test.samples
+    weak = [name for name in channels if any(name in sample.weak for sample in samples)]
+    if weak and not any(name in sample.labels for sample in samples for name in channels):
+        said = f"the test part has only weak maps of {', '.join(weak)}, which a stage filled in: no test is held to them"
+        advice = "combine it with a data set that somebody annotated (--data, once for each)"
+        raise DatasetError(
+            real.test.name, [f"{said}; {advice}, or choose others with --set data.channels=NAME,..."]
+        )

@@ -1,4 +1,5 @@
-"""Are synthetic pairs like real ones, and not copies of them? Grey intensities, and the nearest training maps.
+"""Are synthetic pairs like real ones, and not copies of them? Grey intensities, the nearest training maps, and what the
+filters refused.
 
 After SynthMed (Guibas et al. 2017, arXiv 1709.01872, section 7 and figures 3 and 4). The paper's 4.759 against
 4.212e-4 cannot be compared with what stands here: it does not say how it binned, nor where it cut the frame away.
@@ -17,11 +18,12 @@ from retina_core.data.prepare import prepare_sample
 from retina_core.data.sample import Dataset, Sample
 from retina_core.errors import InvalidValueError
 from retina_core.evaluation.context import EvaluationContext
-from retina_core.evaluation.figures import Histogram, NearestMaps, NearestPair, Series, write_figures
+from retina_core.evaluation.figures import Histogram, NearestMaps, NearestPair, Series, Table, write_figures
 from retina_core.evaluation.histograms import GREYS, IntensityComparison, intensity_comparison
 from retina_core.evaluation.leaks import refuse_leak
 from retina_core.evaluation.likeness_config import LikenessConfig
 from retina_core.evaluation.nearest import COMMON_PX, Nearest, leave_one_out, nearest
+from retina_core.evaluation.refusals import read_refusals
 from retina_core.evaluation.scores import Score, Scores
 from retina_core.formats.atomic import replacing
 from retina_core.roles import Evaluator
@@ -31,7 +33,7 @@ Maps = NDArray[np.float32]
 
 
 class LikenessEvaluator(Evaluator):
-    """KL divergence of grey intensities, and each generated map beside its nearest training map."""
+    """KL divergence of grey intensities, each generated map beside its nearest training map, and shares of refused draws."""
 
     role: ClassVar[str] = "evaluator"
     name = "likeness"
@@ -58,20 +60,26 @@ class LikenessEvaluator(Evaluator):
         if not training:  # an absent channel is not an empty one: there is no whole map to compare with
             said = f"likeness: no training sample is annotated for all of {', '.join(channels)}: maps are not compared"
             context.options.listener.say(said)
-            return self._written(_greys_alone(greys), [_histogram(greys)], context)
+            return self._written(_greys_alone(greys), [_histogram(greys)], synthetic, context)
         drawn, real = _maps(pairs, channels), _maps(training, channels)
         found = nearest(drawn, real)
         others = leave_one_out(real) if len(real) > 1 else None
         shown = self._write_pairs(pairs, training, channels, found, context)
         rows = [*_greys_alone(greys), *_rows(found, others)]
-        return self._written(rows, [_histogram(greys), _nearest_figure(shown, others)], context)
+        return self._written(rows, [_histogram(greys), _nearest_figure(shown, others)], synthetic, context)
 
     def _written(
-        self, rows: Iterable[Score], figures: Sequence[Histogram | NearestMaps], context: EvaluationContext
+        self,
+        rows: Iterable[Score],
+        figures: Sequence[Histogram | NearestMaps],
+        synthetic: Dataset,
+        context: EvaluationContext,
     ) -> Scores:
-        """The scores, with the figures in the evaluation's folder."""
-        write_figures(figures, context.folder / "figures.json")
-        scores = Scores(self.name, tuple(rows))
+        """The scores, with the figures in the evaluation's folder, and what the set's own rows say of refused draws."""
+        refusals = read_refusals(synthetic.root)
+        shown: list[Histogram | NearestMaps | Table] = [*figures, *([refusals.table()] if refusals else [])]
+        write_figures(shown, context.folder / "figures.json")
+        scores = Scores(self.name, (*rows, *(refusals.scores() if refusals else ())))
         scores.write(context.folder / "scores.json")
         return scores
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 from retina_core.channels import TREES
@@ -18,11 +19,12 @@ from retina_core.evaluation.ranking import Ranking
 from retina_core.evaluation.regimes import lessons_for
 from retina_core.evaluation.results import ChannelResult, collect, write_csv
 from retina_core.evaluation.scores import Scores
-from retina_core.evaluation.summary import difference_rows, reference_rows, regime_rows
+from retina_core.evaluation.summary import COMPARED, TRADED, difference_rows, reference_rows, regime_rows
+from retina_core.evaluation.tested import KeptResults
 from retina_core.evaluation.testing_eyes import ceiling_eyes, segmented_eyes
 from retina_core.roles import Evaluator, Segmenter
 from retina_core.specs import StageSpec
-from retina_core.training.fit import fit
+from retina_core.training.fit import Lesson, fit, learnable
 
 THRESHOLD_EYES = 20
 """Training eyes on which the threshold is chosen."""
@@ -39,32 +41,31 @@ class UtilityEvaluator(Evaluator):
     ) -> Scores:
         """Train a segmenter on each regime and seed, test all of them alike, and score what they find.
 
-        REAL, SYNTH and the others have one working resolution, one number of steps and one augmentation. The
-        threshold of each is chosen on what it was trained on, never on the test eyes.
+        REAL, SYNTH and the others have one working resolution, one number of steps (but with ``context.epochs``) and one
+        augmentation. The threshold of each is chosen on what it was trained on, never on the test eyes. A training that
+        was finished and tested before is not tested again.
 
         Raises:
             LeakError: a test photograph had a part in the synthetic pairs.
         """
         refuse_leak(synthetic, real_test, real_train)
-        for regime in context.regimes:  # what cannot be trained is refused before anything is
-            lessons_for(regime, real_train, synthetic, 1)
         channels = _shared_channels(synthetic, real_train)
+        real_train = replace(real_train, channels=channels)
+        synthetic = replace(synthetic, channels=channels) if synthetic else None
+        for regime in context.regimes:  # what cannot be trained is refused before anything is
+            self._lessons(regime, real_train, synthetic, 1, context)
         config = self._config(context)
         results: list[ChannelResult] = []
         real_test = _annotated(real_test, channels)
         for regime in context.regimes:
             for seed in range(context.seeds):
-                segmenter, threshold = self._trained(regime, seed, synthetic, real_train, channels, context)
-                context.options.listener.say(
-                    f"{self.name}: {regime} seed {seed}: testing on {len(real_test.samples)} eyes, "
-                    + ", ".join(f"threshold {channel} {value:.3f}" for channel, value in threshold.items())
-                )
-                results += _tested(segmenter, (regime, seed), real_test.samples, threshold, context)
-        references = _observers(real_test.samples, channels) + _ceiling(
-            real_test.samples, channels, config.resolution
+                results += self._found((regime, seed), synthetic, real_train, real_test, context)
+        references = _observers(real_test.samples, channels, over_all=context.over_all) + _ceiling(
+            real_test.samples, channels, config.resolution, over_all=context.over_all
         )
         write_csv(context.folder / "eyes.csv", [*results, *references])
-        rows = [*regime_rows(results), *difference_rows(results), *reference_rows(references)]
+        compared = (*COMPARED, *TRADED) if context.over_all else COMPARED
+        rows = [*regime_rows(results), *difference_rows(results, compared), *reference_rows(references)]
         scores = Scores(self.name, tuple(rows))
         scores.write(context.folder / "scores.json")
         return scores
@@ -73,35 +74,73 @@ class UtilityEvaluator(Evaluator):
         config = context.registry.config_class(self.spec).resolve(self.name, context.preset, context.settings)
         return cast(LearningConfig, config)
 
-    def _trained(
+    def _lessons(
         self,
         regime: str,
-        seed: int,
+        real: Dataset,
+        synthetic: Dataset | None,
+        seen_images: int,
+        context: EvaluationContext,
+    ) -> Sequence[Lesson]:
+        return lessons_for(regime, real, synthetic, seen_images, masks=self._masks(context))
+
+    def _masks(self, context: EvaluationContext) -> bool:
+        return getattr(context.registry.stage_class(self.spec), "masks_absent", True)
+
+    def _found(
+        self,
+        training: tuple[str, int],
         synthetic: Dataset | None,
         real: Dataset,
-        channels: tuple[str, ...],
+        real_test: Dataset,
         context: EvaluationContext,
-    ) -> tuple[Segmenter, dict[str, float]]:
-        seen_images = self._config(context).seen_images
-        lessons = [
-            replace(lesson, dataset=replace(lesson.dataset, channels=channels))
-            for lesson in lessons_for(regime, real, synthetic, seen_images)
-        ]
-        folder = context.folder / f"{regime.lower().replace('(', '-').rstrip(')')}-seed{seed}"
+    ) -> list[ChannelResult]:
+        """What a segmenter of a regime and seed finds in the test eyes: trained and tested, or as it was found before."""
+        regime, seed = training
+        segmenter, lessons = self._trained(training, synthetic, real, context)
+        folder, say = training_folder(context.folder, regime, seed), context.options.listener.say
+        tested = KeptResults.of(folder, real_test.samples, real.channels, context)
+        if (before := tested.read()) is not None:
+            say(f"{self.name}: {regime} seed {seed}: tested before")
+            return before
+        learnt_from = _first_annotated(lessons[-1].dataset)
+        threshold = _thresholds(segmenter, learnt_from, real.channels, context.options.precision)
+        say(
+            f"{self.name}: {regime} seed {seed}: testing on {len(real_test.samples)} eyes, "
+            + ", ".join(f"threshold {channel} {value:.3f}" for channel, value in threshold.items())
+        )
+        results = _tested(segmenter, training, real_test.samples, threshold, context)
+        tested.write(results)
+        return results
+
+    def _trained(
+        self, training: tuple[str, int], synthetic: Dataset | None, real: Dataset, context: EvaluationContext
+    ) -> tuple[Segmenter, Sequence[Lesson]]:
+        regime, seed = training
+        settings, seen_images = context.settings, self._config(context).seen_images
+        if context.epochs is not None:
+            lessons = self._lessons(regime, real, synthetic, 1, context)
+            counts = [len(learnable(lesson.dataset, self._masks(context))) for lesson in lessons]
+            seen_images = context.epochs * sum(counts)
+            settings = {**settings, "seen_images": seen_images}
+        lessons = self._lessons(regime, real, synthetic, seen_images, context)
         context.options.listener.say(f"{self.name}: training on {regime}, seed {seed}")
         segmenter = fit(
             self.name,
             lessons,
-            folder,
+            training_folder(context.folder, regime, seed),
             role="segmenter",
             preset=context.preset,
-            settings=context.settings,
+            settings=settings,
             options=replace(context.options, seed=context.options.seed + seed),
             registry=context.registry,
         )
-        learnt_from = _first_annotated(lessons[-1].dataset)
-        found = cast(Segmenter, segmenter)
-        return found, _thresholds(found, learnt_from, channels, context.options.precision)
+        return cast(Segmenter, segmenter), lessons
+
+
+def training_folder(evaluation: Path, regime: str, seed: int) -> Path:
+    """Where a regime's segmenter of a seed lies in an evaluation's folder: ``mix-25-seed0``."""
+    return evaluation / f"{regime.lower().replace('(', '-').rstrip(')')}-seed{seed}"
 
 
 def _annotated(dataset: Dataset, channels: Sequence[str]) -> Dataset:
@@ -167,10 +206,10 @@ def _tested(
         )
         for eye in segmented_eyes(segmenter, samples, tuple(thresholds), context.options.precision)
     )
-    return collect(*training, thresholds, counted)
+    return collect(*training, thresholds, counted, over_all=context.over_all)
 
 
-def _observers(samples: Sequence[Sample], channels: Sequence[str]) -> list[ChannelResult]:
+def _observers(samples: Sequence[Sample], channels: Sequence[str], *, over_all: bool) -> list[ChannelResult]:
     """Further human observers, held against the first."""
     names = dict.fromkeys(observer for sample in samples for observer in sample.observers)
     results: list[ChannelResult] = []
@@ -190,17 +229,20 @@ def _observers(samples: Sequence[Sample], channels: Sequence[str]) -> list[Chann
             for channel in channels
             if channel in sample.labels and channel in sample.observers.get(observer, {})
         )
-        results += collect(_spoken(observer), 0, {}, counted)
+        results += collect(_spoken(observer), 0, {}, counted, over_all=over_all)
     return results
 
 
-def _ceiling(samples: Sequence[Sample], channels: Sequence[str], resolution: int) -> list[ChannelResult]:
+def _ceiling(
+    samples: Sequence[Sample], channels: Sequence[str], resolution: int, *, over_all: bool
+) -> list[ChannelResult]:
     counted = (
         (eye.sample, channel, count_mask(eye.probabilities > 0.5, eye.truth, eye.fov))
         for channel in channels
         for eye in ceiling_eyes(samples, channel, resolution)
     )
-    return collect(f"ceiling at {resolution} px", 0, dict.fromkeys(channels, 0.5), counted)
+    levels = dict.fromkeys(channels, 0.5)
+    return collect(f"ceiling at {resolution} px", 0, levels, counted, over_all=over_all)
 
 
 def _spoken(observer: str) -> str:

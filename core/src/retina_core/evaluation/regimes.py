@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from retina_core.data.sample import Dataset
 from retina_core.errors import InvalidValueError
-from retina_core.training.fit import Lesson
+from retina_core.training.fit import Lesson, learnable
 
 _MIX = re.compile(r"mix:(\d{1,2})|mix\((\d{1,2})\)")
 
@@ -29,8 +29,13 @@ def _parse(word: str) -> str:
     raise InvalidValueError("evaluate", "regime", word, "choose from real, synth, mix:1 to mix:99, finetune")
 
 
-def lessons_for(regime: str, real: Dataset, synthetic: Dataset | None, seen_images: int) -> Sequence[Lesson]:
+def lessons_for(
+    regime: str, real: Dataset, synthetic: Dataset | None, seen_images: int, *, masks: bool = True
+) -> Sequence[Lesson]:
     """The training samples of a regime; FINETUNE changes from synthetic to real ones half-way.
+
+    Args:
+        masks: whether the segmenter learns from samples that are annotated for some of the channels only.
 
     Raises:
         InvalidValueError: the regime needs synthetic pairs, and there are none.
@@ -45,17 +50,31 @@ def lessons_for(regime: str, real: Dataset, synthetic: Dataset | None, seen_imag
         return [Lesson(synthetic)]
     if regime == "FINETUNE":
         return [Lesson(synthetic), Lesson(real, start=seen_images // 2)]
-    return [Lesson(mixed(real, synthetic, int(regime.removeprefix("MIX(").rstrip(")"))))]
+    return [Lesson(mixed(real, synthetic, percent_of(regime), masks=masks))]
 
 
-def mixed(real: Dataset, synthetic: Dataset, percent: int) -> Dataset:
-    """All real samples, and synthetic ones until they are ``percent`` of the whole.
+def mixed(real: Dataset, synthetic: Dataset, percent: int, *, masks: bool = True) -> Dataset:
+    """All real samples, and the first synthetic ones until they are ``percent`` of what is learnt from.
+
+    A real sample without a map is not learnt from, and does not count; a smaller share's pairs are among a larger one's.
 
     Raises:
         InvalidValueError: there are too few synthetic pairs.
     """
-    wanted = -(-len(real.samples) * percent // (100 - percent))  # rounded up
+    wanted = pairs_needed((f"MIX({percent})",), real, masks=masks)
     if wanted > len(synthetic.samples):
-        reason = f"it needs {wanted} synthetic pairs beside {len(real.samples)} real ones, and there are "
+        count = len(learnable(real, masks))
+        reason = f"it needs {wanted} synthetic pairs beside {count} real ones, and there are "
         raise InvalidValueError("evaluate", "regime", f"MIX({percent})", f"{reason}{len(synthetic.samples)}")
     return real.with_samples([*real.samples, *synthetic.samples[:wanted]])
+
+
+def percent_of(regime: str) -> int:
+    """How much of a mix is synthetic, in per cent: 25 for MIX(25); 0 for REAL."""
+    return int(regime.removeprefix("MIX(").rstrip(")")) if regime.startswith("MIX(") else 0
+
+
+def pairs_needed(regimes: Iterable[str], real: Dataset, *, masks: bool = True) -> int:
+    """Synthetic pairs that the greatest MIX among some regimes takes beside the real samples; 0 without any."""
+    share, count = max(map(percent_of, regimes), default=0), len(learnable(real, masks))
+    return -(-count * share // (100 - share))  # rounded up

@@ -10,7 +10,7 @@ from retina_core.config import LearningConfig, StageConfig
 from retina_core.data.opening import open_dataset
 from retina_core.data.sample import Dataset, Split
 from retina_core.evaluation.context import EvaluationContext
-from retina_core.evaluation.leaks import refuse_leak, refuse_shared, uncompared
+from retina_core.evaluation.leaks import refuse_leak, refuse_shared, refuse_weak_truth, uncompared
 from retina_core.evaluation.protocol import UtilityEvaluator
 from retina_core.evaluation.scores import Scores
 from retina_core.formats.lock import sole_use
@@ -34,6 +34,8 @@ def evaluate(
     settings: Mapping[str, Any] | None = None,
     regimes: Sequence[str] = ("REAL", "SYNTH"),
     seeds: int | None = None,
+    epochs: int | None = None,
+    over_all: bool = False,
     options: FitOptions | None = None,
     registry: Registry | None = None,
 ) -> Scores:
@@ -45,6 +47,9 @@ def evaluate(
         real: the split that the stages were trained on; its test part must be unseen.
         preset: the run's; a segmenter's may be another where there are pairs (``StageConfig.judging``).
         seeds: trainings of each regime; one in ``quick``, else three.
+        epochs: rounds of each training through its samples, so that more samples mean more steps; None: as many seen images
+            for each regime as the settings say.
+        over_all: score several channels together too, and compare precision and recall.
 
     Raises:
         LeakError: a test photograph had a part in the synthetic pairs.
@@ -59,12 +64,21 @@ def evaluate(
     settings = _at_working_resolution(
         registry.config_class(spec), smallest, settings or {}, preset, spec.name
     )
+    refuse_weak_truth(real)
     refuse_leak(pairs, real.test, real.train)
     refuse_shared(real)
     if told := uncompared(pairs, real.test):
         options.listener.say(f"{spec.name}: {told}")
     context = EvaluationContext(
-        out, registry, options, preset, settings, tuple(regimes), seeds or SEEDS.get(preset, 3)
+        out,
+        registry,
+        options,
+        preset,
+        settings,
+        tuple(regimes),
+        seeds or SEEDS.get(preset, 3),
+        epochs,
+        over_all,
     )
     with sole_use(out):
         return make_evaluator(spec, registry, preset, settings).evaluate(

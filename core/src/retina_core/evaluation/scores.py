@@ -38,6 +38,8 @@ class Score:
     better: Literal["higher", "lower"] = "higher"
     reference: str | None = None
     """The yardstick that this row is, as ``second observer`` or ``ceiling at 256 px``; None: an own score."""
+    grade: int | None = None
+    """The grade of retinopathy that the row is of, 0 to 4; the key is left out where it is of none."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -53,14 +55,21 @@ class Scores:
     evaluator: str
     scores: tuple[Score, ...]
 
-    def find(self, name: str, regime: str | None = None, channel: str | None = None) -> Score | None:
-        """The stage's own score (no reference) of this name, regime and channel, or None."""
-        wanted = (name, regime, channel, None)
-        return next((s for s in self.scores if (s.name, s.regime, s.channel, s.reference) == wanted), None)
+    def find(
+        self, name: str, regime: str | None = None, channel: str | None = None, grade: int | None = None
+    ) -> Score | None:
+        """The stage's own score (no reference) of this name, regime, channel and grade, or None."""
+        own = (s for s in self.scores if s.reference is None)
+        wanted = (name, regime, channel, grade)
+        return next((s for s in own if (s.name, s.regime, s.channel, s.grade) == wanted), None)
 
     def to_json(self) -> dict[str, Any]:
         """What ``scores.json`` holds."""
-        return {"schema": SCHEMA, **_SCORES.dump_python(self, mode="json")}
+        value = {"schema": SCHEMA, **_SCORES.dump_python(self, mode="json")}
+        for score in value["scores"]:
+            if score["grade"] is None:  # most evaluators know no grades
+                del score["grade"]
+        return value
 
     @classmethod
     def from_json(cls, value: Any) -> Scores:

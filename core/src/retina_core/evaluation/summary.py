@@ -14,6 +14,8 @@ from retina_core.evaluation.scores import Score
 
 COMPARED = ("dice", "auc_roc", "auc_pr")
 """Scores of which the difference to REAL is a row of its own."""
+TRADED = ("precision", "recall")
+"""Scores of which it is one too where shares of synthetic pairs are compared: one may rise as the other falls."""
 
 Table = NDArray[np.float64]
 """One score: a row per seed, a column per eye; NaN where it is undefined."""
@@ -39,7 +41,7 @@ def reference_rows(references: Sequence[ChannelResult]) -> list[Score]:
     return rows
 
 
-def difference_rows(results: Sequence[ChannelResult]) -> list[Score]:
+def difference_rows(results: Sequence[ChannelResult], compared: Sequence[str] = COMPARED) -> list[Score]:
     """Each regime less REAL, paired by eye and seed: ``dice_difference`` and the like."""
     groups = _by_regime_and_channel(results)
     real = {group[0].channel: group for group in groups if group[0].trained_on == "REAL"}
@@ -48,7 +50,9 @@ def difference_rows(results: Sequence[ChannelResult]) -> list[Score]:
         regime, channel = group[0].trained_on, group[0].channel
         if regime == "REAL" or channel not in real:
             continue
-        for name in COMPARED:
+        for name in compared:
+            if channel is None and name not in group[0].pooled:
+                continue  # all channels together are counted, and not ranked
             found = paired_difference(_table(group, name), _table(real[channel], name), _patients(group))
             ends = (found.value, found.low, found.high)
             rows.append(Score(f"{name}_difference", regime, channel, *ends, len(group), "higher", "REAL"))
@@ -69,7 +73,7 @@ def _rows(seeds: Sequence[ChannelResult], *, regime: str | None, reference: str 
 
 def _by_regime_and_channel(results: Sequence[ChannelResult]) -> list[list[ChannelResult]]:
     """The seeds of each regime and channel, in the order in which they were trained."""
-    groups: dict[tuple[str, str], list[ChannelResult]] = {}
+    groups: dict[tuple[str, str | None], list[ChannelResult]] = {}
     for result in results:
         groups.setdefault((result.trained_on, result.channel), []).append(result)
     return list(groups.values())

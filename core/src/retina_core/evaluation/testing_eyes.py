@@ -37,13 +37,21 @@ def segmented_eyes(
 ) -> Iterator[SegmentedEye]:
     """Each sample's channels as the segmenter finds them; absent channels are left out. One eye in memory at a time."""
     for sample in samples:
-        prepared = prepare_sample(sample, channels, segmenter.resolution)
-        found = _segment(segmenter, prepared, precision)  # k r r
+        wanted = [channel for channel in channels if channel in sample.labels]
         fov = sample.fov_array()
-        for place, channel in enumerate(segmenter.channels):
-            if channel in channels and channel in sample.labels:
-                whole = np.clip(paste_back(found[place], prepared.box, prepared.size), 0, 1)
-                yield SegmentedEye(sample, channel, whole, sample.label_array(channel), fov)
+        for channel, whole in whole_planes(segmenter, sample, wanted, precision):
+            yield SegmentedEye(sample, channel, whole, sample.label_array(channel), fov)
+
+
+def whole_planes(
+    segmenter: Segmenter, sample: Sample, channels: Sequence[str], precision: Precision = "auto"
+) -> Iterator[tuple[str, Plane]]:
+    """Channel and probabilities (h w) at the photograph's original size, in the segmenter's order."""
+    prepared = prepare_sample(sample, (), segmenter.resolution)
+    found = _segment(segmenter, prepared, precision)  # k r r
+    for place, channel in enumerate(segmenter.channels):
+        if channel in channels:
+            yield channel, np.clip(paste_back(found[place], prepared.box, prepared.size), 0, 1)
 
 
 def ceiling_eyes(samples: Sequence[Sample], channel: str, resolution: int) -> Iterator[SegmentedEye]:

@@ -77,6 +77,10 @@ class StageCard(BaseModel):
             raise ValueError("data is no list of names")
         return provenance
 
+    def facts(self) -> dict[str, Any]:
+        """What stands for the stage in the rows of what it had a part in."""
+        return {"name": self.name, "version": self.version, "weights": self.files.get(MODEL, "")}
+
     def write(self, folder: Path) -> None:
         """Write ``config.json``; last of all files, so that its presence says that the folder is complete."""
         write_json(folder / CARD, self.model_dump(mode="json", by_alias=True))

@@ -179,6 +179,15 @@ def _load_priors(folder: Path, card: StageCard) -> Priors:
     )
 
 
+def read_grade_shares(folder: Path) -> dict[int, float]:
+    """Grade -> its share of what the stage in a folder learnt from; without loading the stage.
+
+    Raises:
+        StageFolderError: it cannot be read.
+    """
+    return _grade_shares(folder, load_tensors(folder, PRIORS).get("grade_shares"))
+
+
 def _grade_shares(folder: Path, table: Tensor | None) -> dict[int, float]:
     if table is None:
         return {}

@@ -51,6 +51,33 @@ class DrawingContract(StageContract):
         generator.sample(sample_rngs(0, 2))
         assert torch.equal(before, torch.random.get_rng_state())
 
+    @pytest.fixture
+    def graded(self, generator: LabelGenerator) -> LabelGenerator:
+        """A fresh one, where its maps show grades; a stage without them promises nothing about them."""
+        if not generator.shows_grades(generator.channels):
+            pytest.skip(f"{self.stage} shows no grades in {', '.join(generator.channels)}")
+        return generator
+
+    def test_same_grades_same_maps(self, graded: LabelGenerator) -> None:
+        grades = torch.tensor([0, 4, 2])
+        maps = graded.sample(sample_rngs(0, 3), grades=grades)
+        assert maps.shape == (3, len(self.channels), graded.resolution, graded.resolution)
+        assert maps.dtype == torch.float32
+        assert 0 <= float(maps.min()) <= float(maps.max()) <= 1
+        assert torch.equal(maps, graded.sample(sample_rngs(0, 3), grades=grades))
+
+    def test_another_grade_gives_the_same_generators_other_maps(self, graded: LabelGenerator) -> None:
+        kept, changed = (
+            graded.sample(sample_rngs(0, 4), grades=torch.tensor([4, last, last, last])) for last in (0, 4)
+        )
+        torch.testing.assert_close(kept[0], changed[0], atol=1e-5, rtol=0)
+        assert not torch.equal(kept[1:], changed[1:])
+
+    def test_a_map_of_a_grade_does_not_depend_on_its_batch(self, graded: LabelGenerator) -> None:
+        together = graded.sample(sample_rngs(0, 5), grades=torch.arange(5))
+        alone = graded.sample(sample_rngs(0, 1, start=3), grades=torch.tensor([3]))
+        torch.testing.assert_close(together[3], alone[0], atol=1e-5, rtol=0)
+
     def test_made_one_knows_thresholds_and_fields_of_view(self, tmp_path: Path, registry: Registry) -> None:
         stage = self.make(tmp_path / "stage", registry)
         assert set(stage.priors.thresholds) == set(self.channels) == set(stage.priors.shares)

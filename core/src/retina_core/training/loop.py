@@ -15,7 +15,7 @@ from torch import Tensor
 from retina_core.devices import autocast, resolve_device, resolve_precision
 from retina_core.errors import NonFiniteLossError
 from retina_core.interruption import StopRequest, stop_requests
-from retina_core.randomness import sample_rngs, sample_seed
+from retina_core.randomness import sample_seed
 from retina_core.registry import Registry
 from retina_core.stages import Batch, LearningStage
 from retina_core.training.augmentation import Augmentation
@@ -26,7 +26,7 @@ from retina_core.training.feed import Course, Feed
 from retina_core.training.log import TrainingLog
 from retina_core.training.memory import keep_freed_memory
 from retina_core.training.options import FitOptions, Progress
-from retina_core.training.preview_eyes import preview_eyes, shows_phantoms
+from retina_core.training.preview_eyes import PreviewSource
 from retina_core.training.previews import write_grid
 from retina_core.training.processes import Processes
 from retina_core.training.trackers import Trackers
@@ -67,7 +67,7 @@ class Loop:
         stage.move_to(device)
         self.learner = Learner.of(stage, self.processes)
         self.feed = Feed(courses, stage, options.seed)
-        self._shown = self.feed if phantom or not shows_phantoms(stage) else None
+        self._previewed = PreviewSource(stage, self.feed, options.seed, phantom=phantom)
         self.checkpoints = Checkpoints(folder, request)
         self.log = TrainingLog(folder)
         self.augmentation = Augmentation.of(stage.config)
@@ -191,16 +191,11 @@ class Loop:
 
     def _write_preview(self) -> None:
         if self.processes.first:
-            count, stage = self.stage.previews, self.stage
-            if self._shown is None:
-                eyes = preview_eyes(stage.channels, stage.resolution, count)
-                self._shown = Feed([Course(eyes)], stage, self.options.seed, holds_out=False)
-            batch = self._shown.fixed(count, stage.plan(max(self.seen - 1, 0)).resolution)
-            rngs = sample_rngs(self.options.seed, count, stream="preview")
+            path = self.folder / "previews" / f"{self.seen:010d}.png"
+            resolution = self.stage.plan(max(self.seen - 1, 0)).resolution
+            batch, rngs, columns = self._previewed.batch(resolution)
             with self.finished_weights(), torch.no_grad(), autocast(self.stage.device, self.precision):
-                write_grid(
-                    self.stage.preview(batch, rngs), self.folder / "previews" / f"{self.seen:010d}.png"
-                )
+                write_grid(self.stage.preview(batch, rngs), path, columns)
         self.processes.wait()
 
     @contextmanager

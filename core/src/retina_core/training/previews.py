@@ -35,10 +35,10 @@ def side_by_side(*pictures: Tensor) -> Tensor:
     return torch.cat([p.expand(-1, 3, -1, -1) for p in pictures], -1)
 
 
-def write_grid(pictures: Tensor, path: Path) -> None:
-    """Write pictures (b 3 h w) in [0, 1] as one PNG, about as many rows as columns."""
+def write_grid(pictures: Tensor, path: Path, columns: int | None = None) -> None:
+    """Write pictures (b 3 h w) in [0, 1] as one PNG, row by row; without ``columns`` about as wide as high."""
     b, _, h, w = pictures.shape
-    columns = max(1, round(math.sqrt(b * h / w)))
+    columns = columns or max(1, round(math.sqrt(b * h / w)))
     rows = math.ceil(b / columns)
     sheet = torch.zeros(3, rows * (h + 2), columns * (w + 2))
     for i, picture in enumerate(pictures.detach().float().cpu().clamp(0, 1)):

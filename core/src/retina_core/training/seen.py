@@ -1,4 +1,7 @@
-"""What a training has seen: the photographs of its data sets, and those that a synthetic one among them was made from."""
+"""What a training has seen: the photographs of its data sets, and those that went into one of them before.
+
+A synthetic set was made from photographs, and so were weak labels: by stages that had learnt from some.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ from pathlib import Path
 
 from retina_core.data.sample import Dataset
 from retina_core.data.signatures import signature_of
+from retina_core.formats.annotation import seen_by_annotators
 from retina_core.formats.stage_card import SEEN, read_seen, read_signatures
 
 
 def seen_by(datasets: Iterable[Dataset]) -> set[str]:
     """Content hashes of all photographs that had a part in some data sets: theirs, and those that a synthetic set
-    was made from.
+    was made from, or the annotators of weak labels had learnt from.
     """
     hashes: set[str] = set()
     for dataset in datasets:
@@ -37,13 +41,17 @@ def signatures_of(datasets: Iterable[Dataset]) -> dict[str, str]:
 
 
 def signatures_before(dataset: Dataset) -> dict[str, str]:
-    """Fingerprint -> signature of what went into a synthetic set; nothing for any other data set."""
-    return {key: one for root in _sets_of_pairs(dataset) for key, one in read_signatures(root).items()}
+    """Fingerprint -> signature of what went into a synthetic set, or into weak labels; nothing for any other data set."""
+    annotators = seen_by_annotators(dataset.roots)
+    return {key: one for key, one in annotators.items() if one} | {
+        key: one for root in _sets_of_pairs(dataset) for key, one in read_signatures(root).items()
+    }
 
 
 def seen_before(dataset: Dataset) -> frozenset[str]:
-    """Content hashes of what went into a synthetic set; nothing for any other data set."""
-    return frozenset[str]().union(*(read_seen(root) for root in _sets_of_pairs(dataset)))
+    """Content hashes of what went into a synthetic set, or into weak labels; nothing for any other data set."""
+    annotators = frozenset(seen_by_annotators(dataset.roots))
+    return annotators.union(*(read_seen(root) for root in _sets_of_pairs(dataset)))
 
 
 def _sets_of_pairs(dataset: Dataset) -> list[Path]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from retina_core.config import DataConfig
 from retina_core.data.pictures import FilePicture
@@ -14,6 +15,7 @@ from retina_core.data.readers.base import (
     Reader,
     by_stem,
     channels_in_use,
+    folders_in,
     pictures_in,
     stem,
     without_photo,
@@ -22,10 +24,14 @@ from retina_core.data.readers.class_list import read_classes
 from retina_core.data.readers.metadata import TABLES, Row, read_metadata
 from retina_core.data.readers.place import Place
 from retina_core.data.sample import Dataset, FovRule, Sample
+from retina_core.errors import SampleSetError
+from retina_core.formats.annotation import ANNOTATION, Annotation, read_annotation
 from retina_core.names import composed, shown
 
 PHOTO_FOLDER: Final = "images"
 LABEL_FOLDERS: Final = ("labels", "masks")
+
+OBSERVERS: Final = "observers"
 
 PLAIN_CHANNEL: Final = "label"
 """The channel of maps directly in ``labels/`` or ``masks/`` where ``data.channels`` does not name it."""
@@ -41,9 +47,13 @@ class FolderReader(Reader):
     A label that is missing where another channel of the photograph has one is absent: not annotated.
     Where ``classes.txt``, ``.json`` or ``.csv`` names classes, maps directly in ``labels/`` or ``masks/`` hold
     their numbers: every class is a channel, annotated in each photograph that has a map.
+    Further observers' maps lie in ``observers/<name>/<channel>/``. What ``retina annotate`` wrote says, in the column
+    ``weak``, which maps and grades a stage filled in, and keeps citation and licence in ``annotation.json``.
     """
 
     name = "folder"
+    needs_labels: ClassVar[bool] = True
+    """Whether a photograph with neither label nor grade is a problem."""
 
     def matches(self, folder: Path) -> bool:
         has_labels = any((folder / name).is_dir() for name in LABEL_FOLDERS)
@@ -51,7 +61,8 @@ class FolderReader(Reader):
         return (folder / "images").is_dir() and (has_labels or has_table)
 
     def read(self, folder: Path, problems: list[str], config: DataConfig) -> Dataset:
-        contents = _Contents.of(folder, problems, config)
+        contents = _Contents.of(folder, self.photo_folder(folder), problems, config)
+        kept = self._annotation(folder, problems)
         rows = read_metadata(folder, problems)
         by_name = {row.photo: row for row in rows or ()}
         samples = []
@@ -60,7 +71,7 @@ class FolderReader(Reader):
             row = by_name.pop(f"{PHOTO_FOLDER}/{name}", None) or by_name.pop(name, None)
             if rows is not None and row is None:
                 problems.append(f"{photo.name}: stands in no row of the metadata; add one or leave it out")
-            elif sample := contents.sample(photo, row, problems):
+            elif sample := contents.sample(photo, row, problems, needs_labels=self.needs_labels):
                 samples.append(sample)
         problems.extend(_without_file(folder, row) for row in by_name.values())
         problems.extend(without_photo(contents.unused()))
@@ -71,7 +82,35 @@ class FolderReader(Reader):
             samples=tuple(sorted(samples, key=lambda sample: sample.id)),
             channels=channels_in_use(samples, config),
             phantom=any(row.phantom for row in rows or ()),
+            citation=kept.citation,
+            licence=kept.licence,
+            repeats=kept.repeats,
+            notes=tuple(weak_notes(samples)),
         )
+
+    def photo_folder(self, folder: Path) -> Path:
+        """Where the photographs are."""
+        return folder / PHOTO_FOLDER
+
+    @staticmethod
+    def _annotation(folder: Path, problems: list[str]) -> Annotation:
+        """What an annotated folder says of itself; nothing where it is none, or cannot be believed."""
+        try:
+            found = read_annotation(folder)
+        except SampleSetError as error:
+            problems.append(f"{ANNOTATION}: {error.reason}; annotate again into another folder")
+            return Annotation()
+        if found is not None and not any((folder / name).is_file() for name in TABLES):
+            reason = "the annotation is not complete: nothing tells which maps are weak"
+            problems.append(f"{ANNOTATION}: {reason}; run the same retina annotate again")
+        return found or Annotation()
+
+
+def weak_notes(samples: Iterable[Sample]) -> Iterator[str]:
+    """A line for all that one stage filled in of one kind."""
+    told = Counter(pair for sample in samples for pair in zip(sample.weak, sample.weak_from, strict=True))
+    for (name, stage), count in sorted(told.items()):
+        yield f"{name}: {count} weak, by {stage}; no test is held to them"
 
 
 @dataclass(frozen=True)
@@ -86,20 +125,31 @@ class _Contents:
     fov_rule: FovRule
     """Where a photograph without its own fov has it from."""
     place: Place
+    observers: Mapping[str, Mapping[str, Mapping[str, FilePicture]]]
+    """Observer -> channel -> name without ending -> map."""
     claimed: set[Path] = field(default_factory=set)
 
     @classmethod
-    def of(cls, root: Path, problems: list[str], config: DataConfig) -> _Contents:
+    def of(cls, root: Path, photos: Path, problems: list[str], config: DataConfig) -> _Contents:
         return cls(
             root,
-            by_stem(pictures_in(root / PHOTO_FOLDER, root), problems),
+            by_stem(pictures_in(photos, root), problems),
             dict(_labels(root, problems, config)),
             by_stem(pictures_in(root / "fov", root), problems),
             config.fov,
             Place(root),
+            {
+                composed(who.name): {
+                    composed(channel.name): by_stem(pictures_in(channel, root), problems)
+                    for channel in folders_in(who)
+                }
+                for who in (folders_in(root / OBSERVERS) if (root / OBSERVERS).is_dir() else ())
+            },
         )
 
-    def sample(self, photo: FilePicture, row: Row | None, problems: list[str]) -> Sample | None:
+    def sample(
+        self, photo: FilePicture, row: Row | None, problems: list[str], *, needs_labels: bool
+    ) -> Sample | None:
         """The photograph with what belongs to it, by name or by its row of the table.
 
         Whether a file that a row names is there shows when all pictures are read.
@@ -122,7 +172,7 @@ class _Contents:
             )
             return None
         self.claimed.update(picture.path for picture in (*labels.values(), fov) if picture)
-        if not labels and (row is None or row.grade is None):
+        if needs_labels and not labels and (row is None or row.grade is None):
             problems.append(
                 f"{photo.name}: has no label; add one of the same name or leave the photograph out"
             )
@@ -137,7 +187,18 @@ class _Contents:
             grade=row.grade if row else None,
             group=row.group if row else None,
             official=row.official if row else None,
+            observers=self._observed(eye),
+            weak=row.weak if row else (),
+            weak_from=row.weak_from if row else (),
         )
+
+    def _observed(self, eye: str) -> dict[str, Mapping[str, FilePicture]]:
+        """Further observers' maps of a photograph, by its name."""
+        every = {
+            who: {channel: maps[eye] for channel, maps in drawn.items() if eye in maps}
+            for who, drawn in self.observers.items()
+        }
+        return {who: maps for who, maps in every.items() if maps}
 
     def unused(self) -> Iterator[FilePicture]:
         """What no photograph claimed, each file once: several channels may lie in one."""

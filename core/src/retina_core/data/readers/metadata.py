@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final, NamedTuple, TextIO, cast
 
@@ -42,6 +42,10 @@ class Row(NamedTuple):
     """From a column ``split`` of ``train`` and ``test``."""
     phantom: bool = False
     """From a column ``phantom``: drawn by an algorithm, or by stages that learnt from such; no real eye."""
+    weak: tuple[str, ...] = ()
+    """From a column ``weak``: channels, and ``grade``, that a trained stage filled in."""
+    weak_from: tuple[str, ...] = ()
+    """Which stage that was, for each of ``weak``, from a column ``weak_from``."""
 
 
 def read_metadata(folder: Path, problems: list[str]) -> list[Row] | None:
@@ -136,17 +140,48 @@ def _row(where: str, values: Mapping[str, object]) -> Row:
     labels = {
         composed(column.removesuffix(_ENDING)): path for column, path in paths.items() if path is not None
     }
+    grade = _grade(values.get("grade"))
+    known = {*labels, "grade"} if grade is not None else {*labels}
+    weak = _weak(values.get("weak"), known)
     return Row(
         where,
         composed(photo),
         labels,
         _path(values, _FOV),
-        _grade(values.get("grade")),
+        grade,
         _text(values, "patient"),
         _text(values, "group"),
         _part(values),
         values.get("phantom") in (True, "true", "True"),
+        weak,
+        tuple(_stage(values.get("weak_from"), name) for name in weak),
     )
+
+
+def _weak(value: object, known: Collection[str]) -> tuple[str, ...]:
+    """What is weak, from a list or from text with commas between; all of it must be in the row."""
+    if value is None or value == "":
+        return ()
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"weak is {value!r:.80}; write a list of channels, and grade where that is meant")
+    weak = tuple(dict.fromkeys(composed(name) for name in names if name))
+    if unknown := [name for name in weak if name not in known]:
+        reason = f"weak names {unknown[0]!r:.80}, which this row does not have"
+        raise ValueError(f"{reason}; name columns of the row, without _file_name")
+    return weak
+
+
+def _stage(told: object, name: str) -> str:
+    """The stage that filled something in, as it is called: name, version, the beginning of its weights' hash."""
+    facts = told.get(name) if isinstance(told, dict) else None
+    if not isinstance(facts, dict):
+        return "a stage that is not named"
+    words = [
+        str(facts.get(key) or "")[:most] for key, most in (("name", 64), ("version", 32), ("weights", 12))
+    ]
+    text = f"{words[0] or 'a stage'} {words[1]}".strip()
+    return shown(f"{text} (weights {words[2]})" if words[2] else text)
 
 
 def _part(values: Mapping[str, object]) -> Part | None:

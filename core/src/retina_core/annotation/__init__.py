@@ -1,0 +1,1 @@
+"""Weak labels: maps and grades that trained stages fill in where nobody annotated, written as a data set."""
