@@ -45,7 +45,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Callable[...,
         command = [
             *SWEEP,
             "--mix",
-            "25,50",
+            "50",
             "--seeds",
             "2",
             "--out",
@@ -78,11 +78,11 @@ def test_the_table_is_printed_and_lies_in_the_run(run: Path, first: Result) -> N
     assert "0 % is taken up too" in first.stderr
     lines = [line.split("  ") for line in first.stdout.splitlines()]
     assert "unet beside 8 phantoms, 2 trainings of each share, equal steps" in first.stdout
-    assert [line[0].strip() for line in lines[2:11]] == ["0 %"] * 3 + ["25 %"] * 3 + ["50 %"] * 3
+    assert [line[0].strip() for line in lines[2:8]] == ["0 %"] * 3 + ["50 %"] * 3
     with (run / "sweep.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["channel"] for row in rows] == ["", "vessel", "optic_disc"] * 3
-    assert [row["synthetic"] for row in rows] == ["0"] * 3 + ["3"] * 3 + ["8"] * 3
+    assert [row["channel"] for row in rows] == ["", "vessel", "optic_disc"] * 2
+    assert [row["synthetic"] for row in rows] == ["0"] * 3 + ["8"] * 3
     assert {(row["real"], row["seen_images"], row["steps"], row["seeds"]) for row in rows} == {
         ("8", "8", "2", "2")
     }
@@ -96,7 +96,7 @@ def test_scores_over_all_channels_have_no_channel(run: Path) -> None:
     over_all = [
         score for score in scores["scores"] if score["channel"] is None and score["reference"] is None
     ]
-    assert {score["regime"] for score in over_all} == {"REAL", "MIX(25)", "MIX(50)"}
+    assert {score["regime"] for score in over_all} == {"REAL", "MIX(50)"}
     assert {"dice", "precision", "recall"} <= {score["name"] for score in over_all}
     assert not any(score["name"].startswith("auc") for score in over_all)
     shares = facts(run / "sweep.json")["shares"]
@@ -141,24 +141,21 @@ def test_what_was_finished_is_not_done_again(sweep: tuple[Path, Callable[..., Re
     before = {path: path.stat().st_mtime_ns for path in evaluation.glob("*/model.safetensors")}
     scores, table = (evaluation / "scores.json").read_bytes(), (run / "sweep.json").read_bytes()
     (evaluation / "scores.json").unlink()
-    (evaluation / "mix-25-seed1/tested.json").unlink()
-    again = sweep[1]()
+    (evaluation / "mix-50-seed1/tested.json").unlink()
+    again = sweep[1]("--json")
     assert again.exit_code == 0, again.output
-    assert again.stderr.count("tested before") == 5
-    assert "unet: MIX(25) seed 1: testing on 2 eyes" in again.stderr
+    assert again.stderr.count("tested before") == 3
+    assert "unet: MIX(50) seed 1: testing on 2 eyes" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in evaluation.glob("*/model.safetensors")} == before
     assert (evaluation / "scores.json").read_bytes() == scores
     assert (run / "sweep.json").read_bytes() == table
-
-
-def test_json_is_what_the_file_holds(sweep: tuple[Path, Callable[..., Result]], run: Path) -> None:
-    assert json.loads(sweep[1]("--json").stdout) == facts(run / "sweep.json")
+    assert json.loads(again.stdout) == facts(run / "sweep.json")
 
 
 def test_another_sweep_is_refused_in_the_folder(sweep: tuple[Path, Callable[..., Result]], run: Path) -> None:
     done = sweep[1]("--seeds", "3")
     assert done.exit_code == 2
-    assert "another request" in str(done.exception)
+    assert "another request" in done.stderr
 
 
 def test_with_a_budget_of_epochs_more_pairs_mean_more_steps(run: Path, tmp_path: Path) -> None:
@@ -172,13 +169,13 @@ def test_with_a_budget_of_epochs_more_pairs_mean_more_steps(run: Path, tmp_path:
         settings={key: value for key, value in UNET.items() if key != "seen_images"},
         regimes=("REAL", "MIX(50)"),
         seeds=1,
-        epochs=2,
+        epochs=1,
         options=FitOptions(device="cpu"),
     )
     lengths = [
         facts(tmp_path / f"{name}-seed0/config.json")["config"]["seen_images"] for name in ("real", "mix-50")
     ]
-    assert lengths == [2 * 8, 2 * (8 + 8)]
+    assert lengths == [8, 8 + 8]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +196,7 @@ def test_a_wrong_request_is_one_error_before_any_work(
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(retina, ["sweep", "--labels", "phantom", "--translator", "spade", *words])
     assert done.exit_code == 2
-    assert said in f"{done.stderr}{done.exception}"
+    assert said in done.stderr
     assert not any(tmp_path.iterdir())
 
 
@@ -207,4 +204,4 @@ def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     done = CliRunner().invoke(retina, ["sweep"])
     assert done.exit_code == 2
-    assert "torchrun started 2" in f"{done.stderr}{done.exception}"
+    assert "torchrun started 2" in done.stderr

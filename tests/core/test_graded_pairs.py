@@ -124,6 +124,20 @@ def test_uniform_says_which_grades_are_missing(folders: dict[str, Path], tmp_pat
     assert [line for line in told.lines if "no training eye has grade 1 and 3" in line]
 
 
+def test_the_end_says_how_many_draws_were_refused_before_and_after(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    told = Told()
+    options = FitOptions(device="cpu", listener=told)
+    rows = pairs(folders, tmp_path / "pairs", count=8, options=options)
+    first = sum(bool(row["refused"]) for row in rows)
+    (said,) = [line for line in told.lines if "filters refused" in line]
+    assert f"refused {first} of 8 first draws ({first / 8:.1%}".replace("%", " %") in said
+    assert "0 of those that are kept (0.0 %)" in said
+    pairs(folders, tmp_path / "unfiltered", count=8, options=options, filters=())
+    assert len([line for line in told.lines if "filters refused" in line]) == 1
+
+
 @pytest.mark.parametrize(
     ("labels", "wish", "said"),
     [

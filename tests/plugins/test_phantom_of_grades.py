@@ -29,7 +29,7 @@ def phantom(channels: tuple[str, ...], resolution: int = 128) -> PhantomLabels:
     return PhantomLabels(PhantomConfig(resolution=resolution), channels)
 
 
-def drawn(channels: tuple[str, ...], grade: int, count: int = 4) -> torch.Tensor:
+def drawn(channels: tuple[str, ...], grade: int, count: int = 3) -> torch.Tensor:
     return phantom(channels).sample(sample_rngs(0, count), grades=torch.full((count,), grade))
 
 

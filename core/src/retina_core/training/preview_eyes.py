@@ -89,8 +89,9 @@ class PreviewSource:
         """A column's grade each."""
         if self._draws:
             return GRADES if set(self._stage.channels) & set(LESIONS) else ()
-        takes = isinstance(self._stage, LabelGenerator) and self._stage.takes_grades
-        return self._training.grades if takes else ()
+        stage = self._stage
+        shows = isinstance(stage, LabelGenerator) and stage.shows_grades(stage.channels)
+        return self._training.grades if shows else ()
 
     def _shown(self) -> Feed:
         """The training samples, or phantoms, which are drawn when they are first asked for."""
