@@ -50,10 +50,11 @@ def accept(
         pieces = label(labels[channel], connectivity=2).max() if channel in labels else 1  # type: ignore[no-untyped-call]
         if pieces != 1:
             return f"no {channel}" if not pieces else f"{pieces} pieces of {channel}"
-    for channel in sorted(labels) if fov is not None else ():
-        if (labels[channel] & ~fov).any():
+    outside = None if fov is None else ~fov
+    for channel in sorted(labels):
+        if outside is not None and (labels[channel] & outside).any():
             return f"{channel} outside the field of view"
-    known = [labels[channel] for channel in sorted(TREES & set(labels))]
+    known: list[Mask | None] = [labels[channel] for channel in sorted(TREES & set(labels))]
     trees = [tree for tree in known or [vessels] if tree is not None and tree.any()]
     disc = labels.get("optic_disc")
     if disc is not None and trees:

@@ -135,10 +135,11 @@ def _write_all(
     options: FitOptions,
     registry: Registry,
 ) -> None:
-    for said in filter(None, (painter.grades.told(), screen.unchecked(painter.generator.channels))):
+    remarks = (painter.grades.told(), screen.unchecked(painter.generator.channels), _left_out(painter))
+    for said in filter(None, remarks):
         options.listener.say(f"pairs: {said}")
     begun, missing = time.monotonic(), [i for i in indices if i not in writer.rows]
-    blank = set(painter.generator.channels) if len(missing) == len(indices) else set()
+    blank = set(painter.translator.channels) if len(missing) == len(indices) else set()
     with stop_requests() as stop:
         for done, sample in enumerate(_samples(painter, screen, cards, missing), start=1):
             row = writer.write(sample)
@@ -173,8 +174,16 @@ def _samples(
             drawn = {"attempt": pair.attempt, "refused": list(pair.refused)}
             strange = {"grade_unseen": True} if pair.grade in painter.grades.strange else {}
             facts = {"seed": painter.seed, **drawn, "grade": pair.grade, **strange, **common}
-            maps = dict(zip(painter.generator.channels, _bytes(pair.labels), strict=True))
+            drawn_maps = dict(zip(painter.generator.channels, _bytes(pair.labels), strict=True))
+            maps = {name: one for name, one in drawn_maps.items() if name not in painter.unpainted}
             yield SyntheticSample(index, pair.photo, maps, _bytes(pair.fov), facts)
+
+
+def _left_out(painter: Painter) -> str:
+    """What is drawn and not written; empty where everything is painted."""
+    if not (names := painter.unpainted):
+        return ""
+    return f"{', '.join(names)}: drawn, but {painter.translator.name} does not paint it; left out of the pairs"
 
 
 def _say_refused(writer: SampleSetWriter, options: FitOptions) -> None:
@@ -205,7 +214,8 @@ def _finish(
     manner = painter.style.fingerprint if painter.style else None
     seen = frozenset({manner} if manner else ()).union(*map(read_seen, sources))
     signatures = {key: one for folder in sources for key, one in read_signatures(folder).items()}
-    said = [*painter.grades.remarks(), *screen.remarks(painter.generator.channels)]
+    left_out = filter(None, [_left_out(painter)])
+    said = [*painter.grades.remarks(), *screen.remarks(painter.generator.channels), *left_out]
     writer.finish(
         sorted(seen), synthetic_card(cards, len(writer.rows), painter.seed, manner, said), signatures
     )

@@ -68,6 +68,11 @@ class Painter:
                 self.generator.channels,
             )
 
+    @property
+    def unpainted(self) -> tuple[str, ...]:
+        """Channels that are drawn and of which a photograph shows nothing: as labels they would be wrong."""
+        return tuple(name for name in self.generator.channels if name not in self.translator.channels)
+
     def accepted(self, indices: Sequence[int], screen: Screen) -> list[Pair]:
         """The pairs of up to ``CHUNK`` numbers, each drawn until no filter refuses it, ``ATTEMPTS`` times at most."""
         kept: dict[int, Pair] = {}

@@ -48,7 +48,7 @@ tags: [synthetic, retina, fundus]
 | --- | --- |
 | label generator | {generator.name} {generator.version}, {generator.resolution} px |
 | translator | {translator.name} {translator.version}, {translator.resolution} px |
-| channels | {", ".join(generator.channels)} |
+| channels | {", ".join(name for name in generator.channels if name in translator.channels)} |
 | trained on | {", ".join(sources) or "unknown"} |
 | seed | {seed} |
 

@@ -53,16 +53,9 @@ class DrawingContract(StageContract):
 
     @pytest.fixture
     def graded(self, generator: LabelGenerator) -> LabelGenerator:
-        """One whose weights all count, where its maps show grades; a stage without them promises nothing about them."""
+        """A fresh one, where its maps show grades; a stage without them promises nothing about them."""
         if not generator.shows_grades(generator.channels):
             pytest.skip(f"{self.stage} shows no grades in {', '.join(generator.channels)}")
-        # A fresh stage may begin with a weight of 0 where the grade goes in: what it does with grades would not show.
-        rng = torch.Generator().manual_seed(2)
-        with torch.no_grad():
-            for network in generator.networks().values():
-                for weight in network.parameters():
-                    if not weight.any():
-                        weight.copy_(torch.randn(weight.shape, generator=rng) * 0.3)
         return generator
 
     def test_same_grades_same_maps(self, graded: LabelGenerator) -> None:
