@@ -2,8 +2,8 @@
 
 Trained on targets that a grade's neighbours share in (Díaz and Marathe 2019, CVPR: soft labels for ordinal
 regression), since grades are an order and 3 for a 4 is half right. Rare grades are drawn more often than they come, but
-not as often as common ones: of IDRiD's 413 graded photographs 20 have grade 1, and a network that sees each of these
-seven times as often as the others learns them by heart.
+not as often as common ones: of IDRiD's 413 graded photographs 20 have grade 1, and a network that saw each of these
+seven times as often as the others would learn them by heart.
 """
 
 from __future__ import annotations

@@ -13,16 +13,14 @@ PHOTO_COLOUR = 0.2
 class GraderSettings(StageConfig):
     """How a grader is built and trained; the defaults are for photographs or maps of a few hundred eyes."""
 
-    resolution: int = setting(
-        128, "side to which pictures are resized", unit="px", ge=32, le=1024, source="measured on IDRiD"
-    )
+    resolution: int = setting(128, "side to which pictures are resized", unit="px", ge=32, le=1024)
     width: int = setting(16, "features of the first layer; each of the next three doubles them", ge=4, le=256)
     seen_images: int = setting(
         24_000,
         "training length: pictures shown to the network",
         unit="images",
         ge=1,
-        source="measured on IDRiD",
+        source="three minutes of one core",
     )
     batch_size: int = setting(16, "pictures in one step", unit="images", ge=1, le=1024)
     learning_rate: float = setting(3e-3, "highest step size; it falls to zero in half a cosine", gt=0, le=1)
@@ -35,7 +33,6 @@ class GraderSettings(StageConfig):
         "its share to the power 1 - balance",
         ge=0,
         le=1,
-        source="measured on IDRiD",
     )
     nearness: float = setting(
         2.0,
