@@ -197,7 +197,7 @@ class TestRefusals:
         )
 
     def test_stage_that_is_not_installed(self) -> None:
-        assert "pip install retina-acgan" in refusal("train", "acgan", "--out", "x")
+        assert "pip install retina-nosuch" in refusal("train", "nosuch", "--out", "x")
 
     def test_shard_that_is_none(self) -> None:
         said = refusal(

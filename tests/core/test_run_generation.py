@@ -85,7 +85,9 @@ def test_a_run_of_grades_and_chosen_filters_writes_them_and_their_scores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retina_core.pipeline.metadata.version", lambda _: "0.1")  # nothing is installed
-    monkeypatch.setattr("retina_core.pipeline.draws_grades", lambda *_: False)  # whether grades show: not here
+    monkeypatch.setattr(
+        "retina_core.pipeline.draws_grades", lambda *_: False
+    )  # whether grades show: not here
     finder = tiny.saved(tmp_path / "finder", tiny.Finder, ("vessel",))
     asked = request(tmp_path / "run", grade="uniform", vessels=str(finder), filters=("anatomy",))
     run = run_pipeline(asked, options=OPTIONS, registry=tiny.registry())

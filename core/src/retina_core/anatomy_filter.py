@@ -50,12 +50,14 @@ def accept(
         pieces = label(labels[channel], connectivity=2).max() if channel in labels else 1  # type: ignore[no-untyped-call]
         if pieces != 1:
             return f"no {channel}" if not pieces else f"{pieces} pieces of {channel}"
-    outside = None if fov is None else ~fov
-    for channel in sorted(labels):
-        if outside is not None and (labels[channel] & outside).any():
-            return f"{channel} outside the field of view"
-    known: list[Mask | None] = [labels[channel] for channel in sorted(TREES & set(labels))]
-    trees = [tree for tree in known or [vessels] if tree is not None and tree.any()]
+    if fov is not None:
+        for channel in sorted(labels):
+            if (labels[channel] & ~fov).any():
+                return f"{channel} outside the field of view"
+    trees = [labels[channel] for channel in sorted(TREES & set(labels))]
+    if not trees and vessels is not None:
+        trees = [vessels]
+    trees = [tree for tree in trees if tree.any()]
     disc = labels.get("optic_disc")
     if disc is not None and trees:
         near = binary_dilation(disc, np.ones((3, 3)), iterations=max(round(REACH_SHARE * len(disc)), 1))

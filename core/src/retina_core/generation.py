@@ -183,7 +183,9 @@ def _left_out(painter: Painter) -> str:
     """What is drawn and not written; empty where everything is painted."""
     if not (names := painter.unpainted):
         return ""
-    return f"{', '.join(names)}: drawn, but {painter.translator.name} does not paint it; left out of the pairs"
+    return (
+        f"{', '.join(names)}: drawn, but {painter.translator.name} does not paint it; left out of the pairs"
+    )
 
 
 def _say_refused(writer: SampleSetWriter, options: FitOptions) -> None:
