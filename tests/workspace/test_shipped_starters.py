@@ -68,8 +68,12 @@ def test_it_saw_the_phantoms_that_are_kept_for_starters_and_no_others(folder: Pa
 
 def prints(px: int, series: str, count: int, grades: tuple[int, ...]) -> set[str]:
     """Content hashes of the first phantoms of a series, for training and (but for starters) for testing."""
-    config = DataConfig.resolve(
-        "data", "quick", {"phantom_px": px, "phantom_count": max(count, 5), "phantom_series": series}
-    )
+    settings = {
+        "phantom_px": px,
+        "phantom_count": max(count, 5),
+        "phantom_series": series,
+        "phantom_grades": grades,
+    }
+    config = DataConfig.resolve("data", "quick", settings)
     samples = open_dataset("phantom", config=config).samples[:count]
     return {sample.fingerprint for sample in samples}

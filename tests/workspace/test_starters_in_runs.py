@@ -331,7 +331,8 @@ class TestCommands:
         assert lines[2].startswith("REAL (")
         assert lines[3].startswith("SYNTH (4 synthetic pairs)")
         assert lines[4].startswith("SYNTH as share of REAL")
-        assert lines[-3] == f"pairs   {tmp_path / 'run/synthetic'} (4)"
+        assert lines[-4] == f"pairs   {tmp_path / 'run/synthetic'} (4)"
+        assert lines[-3].split()[:2] == ["filters", "refused"]
         assert lines[-2] == f"report  {tmp_path / 'run/report.html'}"
         assert "no real eye was used" in lines[-1]
         assert (tmp_path / "run/report.html").is_file()
@@ -342,7 +343,12 @@ class TestCommands:
         named = ["--labels", "dcgan", "--translator", "pix2pix", "--count", 4, "--out", tmp_path / "run"]
         done = retina(registry_of(*BOTH), "pipeline", *named, *self.SMALL, "--evaluator", "none")
         assert done.exit_code == 0, done.output
-        assert [line.split()[0] for line in done.stdout.splitlines()] == ["pairs", "report", "These"]
+        assert [line.split()[0] for line in done.stdout.splitlines()] == [
+            "pairs",
+            "filters",
+            "report",
+            "These",
+        ]
         assert not (tmp_path / "run/evaluation/unet").exists()
         named = ["--labels", "dcgan", "--translator", "pix2pix", "--evaluator", "none", "--evaluator", "unet"]
         refused = retina(registry_of(*BOTH), "pipeline", *named)
