@@ -137,7 +137,8 @@ def test_the_pair_chains(generator: Tiny, translator: Tiny, fitted: Fitted, tmp_
         assert photo.shape == (size, size, 3)
         assert photo.any()
         assert not photo[fov == 0].any()
-        for channel in DRAWN:
+        assert "fovea_file_name" not in row, "a photograph shows nothing of what is not painted"
+        for channel in PAINTED:
             marked = pixels(out / row[f"{channel}_file_name"])
             assert marked.shape == fov.shape == (size, size)
             assert set(np.unique(marked)) <= {0, 255}
