@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import torch
 
 from retina_core.errors import BrokenPluginError, GradeError, InvalidValueError
+from retina_core.grades import GRADES
 from retina_core.randomness import sample_rng
 
 if TYPE_CHECKING:
     from retina_core.registry import Registry
     from retina_core.roles import LabelGenerator
 
-GRADES: Final = (0, 1, 2, 3, 4)
-"""Severities of the ICDR scale (Wilkinson et al., Ophthalmology 110:1677, 2003)."""
 
 Wish = int | Literal["uniform", "as-data"]
 """One grade; all in turn; or drawn as often as in the training set."""

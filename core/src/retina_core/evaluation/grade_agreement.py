@@ -23,7 +23,8 @@ from retina_core.evaluation.figures import Confusion
 from retina_core.evaluation.lesion_counts import MeasuredEye
 from retina_core.evaluation.scores import Score
 from retina_core.formats.atomic import write_text
-from retina_core.grading.agreement import GRADES, Agreement
+from retina_core.grades import GRADES
+from retina_core.grading.agreement import Agreement
 from retina_core.grading.grader import Grader, fit_grader
 from retina_core.grading.settings import GraderSettings
 from retina_core.training.options import FitOptions
@@ -97,7 +98,7 @@ def _rows(answers: Answers, reference: str | None) -> Iterator[Score]:
     yield Score("grade_accuracy", None, None, found.chance, seeds=0, reference=chance)
     yield Score("grade_accuracy_within_one", None, None, found.within_one, reference=reference)
     yield Score("grade_kappa", None, None, found.kappa, reference=reference)
-    for grade in range(GRADES):
+    for grade in GRADES:
         asked = int(found.confusion[grade].sum())
         if asked:
             right = float(found.confusion[grade, grade]) / asked

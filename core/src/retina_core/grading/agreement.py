@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-GRADES = 5
-"""0 to 4 (ICDR)."""
+from retina_core.grades import GRADES
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Agreement:
         Raises:
             ValueError: another number of them.
         """
-        confusion = np.zeros((GRADES, GRADES), np.int64)
+        confusion = np.zeros((len(GRADES), len(GRADES)), np.int64)
         for row, column in zip(true, predicted, strict=True):
             confusion[row, column] += 1
         return cls(confusion)
@@ -58,7 +57,7 @@ class Agreement:
 
         None where it is undefined: all true and all predicted grades are one and the same.
         """
-        grades = np.arange(GRADES)
+        grades = np.array(GRADES)
         weights = (grades[:, None] - grades[None, :]) ** 2
         expected = np.outer(self.confusion.sum(1), self.confusion.sum(0)) / max(self.count, 1)
         by_chance = float((weights * expected).sum())

@@ -20,7 +20,8 @@ from torch import Tensor
 from retina_core.config import Precision
 from retina_core.devices import autocast, resolve_device, resolve_precision
 from retina_core.errors import NonFiniteLossError
-from retina_core.grading.network import DROPPED, GRADES, GradeNetwork
+from retina_core.grades import GRADES
+from retina_core.grading.network import DROPPED, GradeNetwork
 from retina_core.grading.settings import GraderSettings
 from retina_core.optimizers import fused_adam
 from retina_core.randomness import dropout_mask, sample_rng, sample_rngs, sample_seed
@@ -57,7 +58,7 @@ class Grader:
             with autocast(device, self._precision):
                 logits = self._network(shown.contiguous(memory_format=torch.channels_last))
             found.append(_without_unlearnt(logits.float(), self.grades).softmax(1)[:count].cpu())
-        return torch.cat(found) if found else torch.zeros(0, GRADES)
+        return torch.cat(found) if found else torch.zeros(0, len(GRADES))
 
     def predict(self, pictures: Tensor) -> Tensor:
         """(b c h w) -> (b) int64: the likeliest grade of each."""
@@ -163,8 +164,8 @@ def _check(pictures: Tensor, grades: Tensor) -> None:
         raise ValueError(f"pictures are {tuple(pictures.shape)}; give (n c h w), at least one")
     if grades.shape != (len(pictures),):
         raise ValueError(f"grades are {tuple(grades.shape)}; give one for each of {len(pictures)} pictures")
-    if int(grades.min()) < 0 or int(grades.max()) >= GRADES:
-        raise ValueError(f"grades are {int(grades.min())} to {int(grades.max())}; give 0 to {GRADES - 1}")
+    if int(grades.min()) < 0 or int(grades.max()) > GRADES[-1]:
+        raise ValueError(f"grades are {int(grades.min())} to {int(grades.max())}; give 0 to {GRADES[-1]}")
 
 
 def _fresh(channels: int, width: int, seed: int) -> GradeNetwork:
@@ -241,6 +242,6 @@ def _shown(pictures: Tensor, device: torch.device) -> Tensor:
 
 def _without_unlearnt(logits: Tensor, grades: Sequence[int]) -> Tensor:
     """Logits (b 5) in which grades that were not learnt cannot be."""
-    learnt = torch.zeros(GRADES, dtype=torch.bool, device=logits.device)
+    learnt = torch.zeros(len(GRADES), dtype=torch.bool, device=logits.device)
     learnt[list(grades)] = True
     return logits.masked_fill(~learnt, -math.inf)

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-GRADES = 5
-"""0 to 4 (ICDR)."""
+from retina_core.grades import GRADES
+
 LEVELS = 4
 DROPPED = 0.3
 SURROUNDINGS_PX = 8
@@ -63,7 +63,7 @@ class GradeNetwork(nn.Module):
         blocks = [Block(width, width, 2)]
         blocks += [Block(few, many, 2) for few, many in pairwise(features)]
         self.body = nn.Sequential(*blocks)
-        self.head = nn.Linear(2 * features[-1], GRADES)
+        self.head = nn.Linear(2 * features[-1], len(GRADES))
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
         """``kept`` (b 2f) is the dropout's mask, drawn from each sample's own generator; None: nothing is dropped."""

@@ -1,5 +1,6 @@
 """A generator of artificial eyes: photographs with exact label maps, from no file, of no patient."""
 
+from retina_core.grades import GRADES
 from retina_core.phantom.eye import (
     CHANNELS,
     LESIONS_VERSION,
@@ -8,7 +9,7 @@ from retina_core.phantom.eye import (
     phantom_eye,
     phantom_labels,
 )
-from retina_core.phantom.lesions import GRADES, LESIONS, dealt_grade, lesions_of_any
+from retina_core.phantom.lesions import LESIONS, dealt_grade, lesions_of_any
 
 __all__ = [
     "CHANNELS",

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
+from retina_core.grades import GRADES
 from retina_core.phantom.anatomy import FOVEA_RADIUS_MM, Anatomy, draw_anatomy
 from retina_core.phantom.camera import Camera, Side, draw_camera
 from retina_core.phantom.disease import draw_disease
 from retina_core.phantom.growth import grow_vessels
-from retina_core.phantom.lesions import GRADES, Disease
+from retina_core.phantom.lesions import Disease
 from retina_core.phantom.palette import draw_palette
 from retina_core.phantom.photograph import Scene, photograph
 from retina_core.phantom.raster import draw_vessels

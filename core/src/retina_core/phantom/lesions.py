@@ -31,8 +31,6 @@ NEW_VESSELS: Final = "neovascularisation"
 LESIONS: Final = (MICROANEURYSM, HAEMORRHAGE, HARD_EXUDATE, SOFT_EXUDATE, NEW_VESSELS)
 """The label maps of a graded phantom besides a healthy one's, in order."""
 
-GRADES: Final = (0, 1, 2, 3, 4)
-
 QUADRANT_LEAST: Final = 24
 """Haemorrhages in each quadrant of an eye of grade 3: "more than 20" (ICDR), even where a small map lets two touch."""
 
