@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from retina_core.grades import GRADES
 from retina_core.names import channel_name
 
 
@@ -21,7 +22,7 @@ def numbers(value: Any) -> Any:
 
 def grades(grades: tuple[int, ...]) -> tuple[int, ...]:
     """Grades of retinopathy. Raises ValueError for another number."""
-    if not set(grades) <= set(range(5)):
+    if not set(grades) <= set(GRADES):
         raise ValueError("a grade is 0, 1, 2, 3 or 4; write some of them with commas between")
     return grades
 

@@ -39,10 +39,9 @@ from retina_acgan.layers import (
     leaky,
     pixel_norm,
 )
+from retina_core.grades import GRADES
 from retina_core.randomness import normal
 
-GRADES: Final = 5
-"""0 to 4 (ICDR)."""
 STEM_PX: Final = 4
 REFERENCE_PX: Final = 128
 LEAST_WIDTH: Final = 4
@@ -64,7 +63,7 @@ def features_at(px: int, width: int, max_width: int) -> int:
 
 def steps_of(grades: Tensor) -> Tensor:
     """The code of grades (b) from 0 to 4: (b 4), as many ones as the grade says, then zeros."""
-    return (torch.arange(GRADES - 1, device=grades.device) < grades[:, None]).float()
+    return (torch.arange(len(GRADES) - 1, device=grades.device) < grades[:, None]).float()
 
 
 def chance(rngs: Sequence[torch.Generator], px: int) -> list[Tensor]:
@@ -144,7 +143,7 @@ class GradeBias(nn.Module):
 
     def __init__(self, f: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(f, GRADES - 1))
+        self.weight = nn.Parameter(torch.zeros(f, len(GRADES) - 1))
 
     def forward(self, code: Tensor) -> Tensor:
         return rearrange(F.linear(code, self.weight.to(code.dtype)), "b f -> b f 1 1")
@@ -195,7 +194,7 @@ class DiscriminatorHead(nn.Module):
         self.conv = EqualConv2d(f + 1, f, 3, padding=1)
         self.dense = EqualConv2d(f, f, STEM_PX)
         self.judge = EqualLinear(f, 1, gain=1.0)
-        self.classify = EqualLinear(f, GRADES, gain=1.0)
+        self.classify = EqualLinear(f, len(GRADES), gain=1.0)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         grades: Tensor = self.classify(reduce(x, "b f h w -> b f", "mean"))  # b 5

@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 
 from retina_core.data.readers.base import picture_stem
 from retina_core.data.readers.metadata import MOST_BYTES, bounded_lines
+from retina_core.grades import GRADES
 from retina_core.names import shown
 
-MOST_GRADE: Final = 4
+MOST_GRADE: Final = GRADES[-1]
 """Grades of diabetic retinopathy run from 0 to 4 (ICDR)."""
 
 
