@@ -163,6 +163,28 @@ def test_every_eye_and_every_answer_is_a_row_of_a_table(
     assert any("weak" in line for line in ears.lines)
 
 
+def test_weak_maps_that_stand_for_real_ones_are_named(
+    tmp_path: Path, pairs: Dataset, train: Dataset, test: Dataset
+) -> None:
+    weak = replace(train.samples[1], weak=("haemorrhage",), weak_from=("unet",))
+    _, ears = evaluated(tmp_path / "grades", pairs, train.with_samples([weak, *train.samples[2:]]), test)
+    said = "1 of 5 real training maps of haemorrhage are weak"
+    assert any(said in line for line in ears.lines)
+    notes = [
+        figure.text for figure in read_figures(tmp_path / "grades/figures.json") if isinstance(figure, Note)
+    ]
+    assert [said in note for note in notes].count(True) == 1
+    with (tmp_path / "grades/lesions.csv").open(newline="") as file:
+        assert [row["eye"] for row in csv.DictReader(file) if row["weak"] == "1"] == [weak.id]
+
+
+def test_maps_that_annotators_drew_are_not_called_weak(
+    tmp_path: Path, pairs: Dataset, train: Dataset, test: Dataset
+) -> None:
+    _, ears = evaluated(tmp_path / "grades", pairs, train, test)
+    assert not any("training maps of" in line for line in ears.lines)
+
+
 def test_real_maps_that_were_brought_down_count_as_those_drawn_small(tmp_path: Path) -> None:
     """A perfect generator of small maps has as many pieces, and as large ones, as real eyes of four times the side."""
     large = [eye(f"r{i}", 2, 5 + i, side=4 * SIDE, spot_px=8) for i in range(4)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from retina_core import FitOptions, Registry, generate, open_dataset
 from retina_core.evaluation.context import EvaluationContext
-from retina_core.evaluation.figures import Table, read_figures
+from retina_core.evaluation.figures import Note, Table, read_figures
 from retina_core.evaluation.likeness import LikenessEvaluator
 from retina_core.evaluation.likeness_config import LikenessConfig
 from retina_core.evaluation.refusals import Refusals, read_refusals
@@ -140,3 +141,15 @@ def test_likeness_of_pairs_that_have_no_rows_says_nothing_of_filters(tmp_path: P
     scores = likeness(tiny_eyes(2, image_px=24, channels=tiny.CHANNELS), tmp_path)
     assert not [score for score in scores.scores if score.name.startswith("refused")]
     assert not [one for one in read_figures(tmp_path / "figures.json") if isinstance(one, Table)]
+
+
+def test_likeness_says_which_training_maps_are_weak(tmp_path: Path) -> None:
+    first, *others = tiny_eyes(3, image_px=24, channels=tiny.CHANNELS).samples
+    weak = replace(first, weak=(tiny.CHANNELS[0],), weak_from=("unet",))
+    real = tiny_eyes(3, image_px=24, channels=tiny.CHANNELS).with_samples([weak, *others])
+    pairs = tiny_eyes(2, image_px=24, channels=tiny.CHANNELS)
+    context = EvaluationContext(tmp_path, Registry.of(), FitOptions(device="cpu"))
+    LikenessEvaluator(LikenessConfig()).evaluate(pairs, real, real.with_samples(()), context)
+    notes = [one.text for one in read_figures(tmp_path / "figures.json") if isinstance(one, Note)]
+    assert len(notes) == 1
+    assert "1 of 3 real training maps" in notes[0]

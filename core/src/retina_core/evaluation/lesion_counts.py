@@ -53,6 +53,8 @@ class MeasuredEye:
     """Of the lesions that it is annotated for."""
     picture: NDArray[np.uint8] | None
     """(k+1 h w) 0 to 255: its maps and field of view, small; None where a channel is absent."""
+    weak: tuple[str, ...] = ()
+    """Which of its maps a trained stage marked."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Ruler:
         picture = self._picture(np.concatenate([marks, fov])) if whole else None
         grade = -1 if sample.grade is None else sample.grade
         return MeasuredEye(
-            sample.id, sample.patient, source, grade, _origin(sample, source), lesions, picture
+            sample.id, sample.patient, source, grade, _origin(sample, source), lesions, picture, sample.weak
         )
 
     def _picture(self, planes: Marks) -> NDArray[np.uint8]:

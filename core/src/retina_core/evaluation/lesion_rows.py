@@ -121,9 +121,11 @@ def write_lesions(path: Path, eyes: Sequence[MeasuredEye]) -> None:
     """Write ``lesions.csv``: a row per eye and lesion that it is annotated for."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["source", "eye", "patient", "grade", "grade_from", "channel", "pieces", "area_percent"])
+    whose = ["source", "eye", "patient", "grade", "grade_from"]
+    writer.writerow([*whose, "channel", "weak", "pieces", "area_percent"])
     for eye in eyes:
         for channel, count in eye.lesions.items():
-            known = [eye.source, eye.id, eye.patient, eye.grade, eye.grade_from]
-            writer.writerow([*known, channel, count.pieces, f"{count.area_percent:.6f}"])
+            weak = int(channel in eye.weak)
+            measured = [channel, weak, count.pieces, f"{count.area_percent:.6f}"]
+            writer.writerow([eye.source, eye.id, eye.patient, eye.grade, eye.grade_from, *measured])
     write_text(path, text.getvalue())

@@ -18,13 +18,22 @@ from retina_core.data.prepare import prepare_sample
 from retina_core.data.sample import Dataset, Sample
 from retina_core.errors import InvalidValueError
 from retina_core.evaluation.context import EvaluationContext
-from retina_core.evaluation.figures import Histogram, NearestMaps, NearestPair, Series, Table, write_figures
+from retina_core.evaluation.figures import (
+    Figure,
+    Histogram,
+    NearestMaps,
+    NearestPair,
+    Note,
+    Series,
+    write_figures,
+)
 from retina_core.evaluation.histograms import GREYS, IntensityComparison, intensity_comparison
 from retina_core.evaluation.leaks import refuse_leak
 from retina_core.evaluation.likeness_config import LikenessConfig
 from retina_core.evaluation.nearest import COMMON_PX, Nearest, leave_one_out, nearest
 from retina_core.evaluation.refusals import read_refusals
 from retina_core.evaluation.scores import Score, Scores
+from retina_core.evaluation.weak_truth import weak_maps_told
 from retina_core.formats.atomic import replacing
 from retina_core.roles import Evaluator
 
@@ -65,19 +74,23 @@ class LikenessEvaluator(Evaluator):
         found = nearest(drawn, real)
         others = leave_one_out(real) if len(real) > 1 else None
         shown = self._write_pairs(pairs, training, channels, found, context)
+        weak = list(weak_maps_told(training, channels))
+        for line in weak:
+            context.options.listener.say(f"likeness: {line}")
         rows = [*_greys_alone(greys), *_rows(found, others)]
-        return self._written(rows, [_histogram(greys), _nearest_figure(shown, others)], synthetic, context)
+        figures = [_histogram(greys), *map(Note, weak), _nearest_figure(shown, others)]
+        return self._written(rows, figures, synthetic, context)
 
     def _written(
         self,
         rows: Iterable[Score],
-        figures: Sequence[Histogram | NearestMaps],
+        figures: Sequence[Figure],
         synthetic: Dataset,
         context: EvaluationContext,
     ) -> Scores:
         """The scores, with the figures in the evaluation's folder, and what the set's own rows say of refused draws."""
         refusals = read_refusals(synthetic.root)
-        shown: list[Histogram | NearestMaps | Table] = [*figures, *([refusals.table()] if refusals else [])]
+        shown = [*figures, *([refusals.table()] if refusals else [])]
         write_figures(shown, context.folder / "figures.json")
         scores = Scores(self.name, (*rows, *(refusals.scores() if refusals else ())))
         scores.write(context.folder / "scores.json")
