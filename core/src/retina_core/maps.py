@@ -29,13 +29,6 @@ from skimage.measure import label
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-WEAK = 0.5
-"""The lower level of a generated map's threshold, as a part of the upper one."""
-RELIEF_SHARE = 1 / 24
-"""How far "nearby" is for a tree (the deviation of a Gaussian), as a part of the map's side: nearly twice its widest vessel."""
-JOIN_SHARE = 1 / 16
-"""The longest way over which a loose piece of a generated tree is joined to it, as a part of the map's side."""
-
 
 class Cut(NamedTuple):
     """How one channel's soft map becomes labels."""
@@ -131,7 +124,7 @@ def match_marks(
     soft: NDArray[np.float32],
     inside: NDArray[np.bool_],
     share: float,
-    weak: float = WEAK,
+    weak: float = 1.0,
 ) -> float:
     """The threshold in [0, 1] at which maps (n h w) mark about ``share`` of their fov (n h w), by bisection.
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from retina_core.asked_grades import AskedGrades
-from retina_core.channels import TREES
+from retina_core.cutting import cut_of
 from retina_core.errors import ChannelError
 from retina_core.fast_mode import Mode, fast
-from retina_core.maps import JOIN_SHARE, RELIEF_SHARE, WEAK, Cut, finish
+from retina_core.maps import Cut, finish
 from retina_core.randomness import sample_rng
 from retina_core.roles import ImageTranslator, LabelGenerator
 from retina_core.screening import ATTEMPTS, Screen
@@ -133,16 +133,9 @@ class Painter:
         size = self.translator.resolution
         if self.generator.sharp:
             return finish(soft.cpu(), size, fov, [Cut(0.5)] * soft.shape[1])
-        cuts = [self._cut(channel, size) for channel in self.generator.channels]
+        priors = self.generator.priors
+        cuts = [
+            cut_of(channel, priors.thresholds.get(channel, 0.5), priors.speck_shares.get(channel, 0.0), size)
+            for channel in self.generator.channels
+        ]
         return finish(soft.cpu(), size, fov, cuts)
-
-    def _cut(self, channel: str, size_px: int) -> Cut:
-        """How a drawn map of this channel becomes labels: lines stand out, and their pieces are joined."""
-        priors, tree = self.generator.priors, channel in TREES
-        return Cut(
-            priors.thresholds.get(channel, 0.5),
-            weak=WEAK,
-            relief_px=RELIEF_SHARE * size_px if tree else 0.0,
-            join_px=JOIN_SHARE * size_px if tree else 0.0,
-            speck_px=round(priors.speck_shares.get(channel, 0.0) * size_px**2),
-        )

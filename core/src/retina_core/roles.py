@@ -10,14 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from retina_core.asked_grades import at_quantile
-from retina_core.channels import TREES
-from retina_core.maps import RELIEF_SHARE, match_marks, relief
+from retina_core.cutting import matched_threshold
 from retina_core.randomness import sample_rngs
 from retina_core.specs import Role
 from retina_core.stages import Batch, Stage
@@ -68,7 +65,7 @@ class LabelGenerator(Stage, ABC):
         maps = torch.cat([self._calibration_maps(rngs, i) for i in range(0, len(rngs), 16)]).cpu()  # b k h w
         fov = self._calibration_fov(maps)
         self.priors.thresholds = {
-            channel: match_marks(_as_cut(maps[:, i], channel), fov.numpy(), self.priors.shares[channel])
+            channel: matched_threshold(channel, maps[:, i], fov.numpy(), self.priors.shares[channel])
             for i, channel in enumerate(self.channels)
         }
 
@@ -86,13 +83,6 @@ class LabelGenerator(Stage, ABC):
         fovs = torch.nn.functional.interpolate(self.priors.fovs.float(), maps.shape[-2:], mode="area")
         order = torch.arange(len(maps)) % len(fovs)
         return fovs[order, 0] > 127
-
-
-def _as_cut(maps: Tensor, channel: str) -> NDArray[np.float32]:
-    """Maps (n h w) of one channel as they are when they are cut: trees in relief."""
-    if channel not in TREES:
-        return maps.float().numpy()
-    return np.stack([relief(one, RELIEF_SHARE * maps.shape[-1]) for one in maps.float().numpy()])
 
 
 class ImageTranslator(Stage, ABC):

@@ -78,7 +78,7 @@ class LikenessEvaluator(Evaluator):
         for line in weak:
             context.options.listener.say(f"likeness: {line}")
         rows = [*_greys_alone(greys), *_rows(found, others)]
-        figures = [_histogram(greys), *map(Note, weak), _nearest_figure(shown, others)]
+        figures: list[Figure] = [_histogram(greys), *map(Note, weak), _nearest_figure(shown, others)]
         return self._written(rows, figures, synthetic, context)
 
     def _written(

@@ -72,7 +72,7 @@ class ACGANConfig(AdaptiveConfig):
         ge=4,
         le=512,
     )
-    max_width: int = setting(128, "most features of any layer", ge=4, le=2048)
+    max_width: int = setting(64, "most features of any layer", ge=4, le=2048)
     group: int = setting(
         4,
         "samples over which the discriminator is shown how much they vary",
@@ -82,7 +82,7 @@ class ACGANConfig(AdaptiveConfig):
     )
     r1: float = setting(
         1.0,
-        "weight of the gradient penalty on real maps; 0: none",
+        "weight of the gradient penalty on real maps; at coarser sizes less, as their pixels are fewer; 0: none",
         ge=0,
         source="Mescheder et al. 2018, eq. 9",
     )
@@ -99,23 +99,26 @@ class ACGANConfig(AdaptiveConfig):
             "first_px": 32,
             "growth_share": 0.5,
             "seen_images": 4_000,
-            "batch_size": 8,
+            "batch_size": 4,
             "average_half_life": 600,
             "rate_decay": 0.5,
             "ada": "adaptive",
         },
         "standard": {
-            "seen_images": 9_000,
-            "batch_size": 8,
+            "first_px": 32,
+            "growth_share": 0.8,
+            "seen_images": 22_000,
+            "batch_size": 4,
             "average_half_life": 1_200,
-            "rate_decay": 0.4,
+            "rate_decay": 0.2,
             "ada": "adaptive",
         },
         "starter": {
             "resolution": 128,
             "first_px": 32,
-            "growth_share": 0.75,
-            "seen_images": 24_000,
+            "growth_share": 0.8,
+            "seen_images": 40_000,
+            "batch_size": 4,
             "average_half_life": 1_500,
             "rate_decay": 0.2,
             "generator_updates": 1,

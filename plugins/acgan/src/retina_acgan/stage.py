@@ -153,7 +153,11 @@ class ACGANLabels(LearningStage, LabelGenerator):
         return grades if self.priors.grade_shares else torch.full_like(grades, -1)
 
     def _lazy_r1(self, real: Tensor, context: StepContext) -> Tensor:
-        """R1, weighed as often as it is left out (Karras et al. 2020, arXiv 1912.04958, section 3)."""
+        """R1, weighed as often as it is left out (Karras et al. 2020, arXiv 1912.04958, section 3).
+
+        A coarser map has fewer pixels, each of which tells the discriminator more: the weight falls with their number,
+        or it could not learn to tell coarse maps at all.
+        """
         step = context.seen_images // context.phase.batch_size
         if not self.config.r1 or step % self.config.r1_every:
             return real.new_zeros(())
@@ -161,7 +165,8 @@ class ACGANLabels(LearningStage, LabelGenerator):
         # In float32: the penalty squares small slopes, and bf16 has 8 bits for them.
         with torch.autocast(real.device.type, enabled=False):
             logits, _ = self.discriminator(real)
-            return r1_penalty(logits, real) * (self.config.r1 * self.config.r1_every)
+            of_size = (real.shape[-1] / self.config.resolution) ** 2
+            return r1_penalty(logits, real) * (self.config.r1 * of_size * self.config.r1_every)
 
     @torch.no_grad()
     def sample(self, rngs: Sequence[torch.Generator], *, grades: Tensor | None = None) -> Tensor:
