@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +48,19 @@ CPU = FitOptions(device="cpu", precision="fp32")
 ROW = Row("segmenter", "bright", "bright", "retina-bright", "0.3", "", "", "ok", "")
 LESIONS = ("microaneurysm", "haemorrhage", "hard_exudate", "soft_exudate")
 TINY = GraderSettings(resolution=32, width=4, seen_images=32, batch_size=8)
+
+
+class Ears:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def progress(self, progress: Any) -> None:
+        """Nothing."""
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 class BrightConfig(StageConfig):
@@ -214,7 +228,9 @@ def test_photographs_beside_labelled_ones_need_no_label(folders: Any, registry: 
     with pytest.raises(DatasetError, match="has no label"):
         open_dataset(cells, registry=registry)
     stage = segmenter(tmp_path / "stage", "vessel")
-    done = annotate(cells, tmp_path / "out", segmenter=stage, options=CPU, registry=registry)
+    done = annotate(
+        cells, tmp_path / "out", segmenter=stage, channels=["vessel"], options=CPU, registry=registry
+    )
     after = by_id(open_dataset(tmp_path / "out", registry=registry))
     assert {name: sample.weak for name, sample in after.items()} == {
         "0": (), "1": (), "2": (), "new": ("vessel",)
@@ -358,6 +374,56 @@ def test_the_threshold_is_the_best_that_anybody_can_know_of(
     (stage.parent / "eyes.csv").write_text("trained_on,seed\nREAL,none\n")
     with pytest.raises(StageFolderError, match="say --threshold"):
         chosen(folders.plain(2, name="rest"), "damaged")
+
+
+@pytest.fixture
+def half_known(folders: Any) -> Path:
+    """Photographs of which two were annotated: a vessel that is bright, and a cell that is where nothing is."""
+    plain: Path = folders.plain(2, channels=())
+    photo = np.where(folders.mask() > 0, 220, 20)[:, :, None] * folders.disc()[:, :, None] * np.ones(3, int)
+    elsewhere = np.zeros_like(folders.mask())
+    elsewhere[2, 2:4] = 255
+    for index in range(4):
+        noise = np.random.default_rng(index).integers(0, 9, photo.shape)
+        folders.save(plain / "images" / f"known{index}.png", (photo + noise).astype(np.uint8))
+        folders.save(plain / "labels" / "vessel" / f"known{index}.png", folders.mask())
+        folders.save(plain / "labels" / "cell" / f"known{index}.png", elsewhere)
+    return plain
+
+
+def test_what_a_segmenter_hardly_finds_is_left_out_and_that_is_said(
+    half_known: Path, registry: Any, tmp_path: Path
+) -> None:
+    stage, ears = segmenter(tmp_path / "stage", "vessel", "cell"), Ears()
+    options = replace(CPU, listener=ears)
+    done = annotate(half_known, tmp_path / "out", segmenter=stage, options=options, registry=registry)
+    assert list(done.filled) == ["vessel"]
+    assert "annotated training eyes (Dice " in done.filled["vessel"]["chosen"]
+    assert any("cell: left out" in line and "--channels" in line for line in ears.lines)
+    unknown = [one for one in eyes(tmp_path / "out", registry) if not one.id.startswith("known")]
+    assert unknown
+    assert all(one.weak == ("vessel",) and "cell" not in one.labels for one in unknown)
+
+
+def test_what_is_named_is_filled_in_however_little_is_found(
+    half_known: Path, registry: Any, tmp_path: Path
+) -> None:
+    stage, ears = segmenter(tmp_path / "stage", "vessel", "cell"), Ears()
+    options = replace(CPU, listener=ears)
+    done = annotate(
+        half_known, tmp_path / "out", segmenter=stage, channels=["cell"], options=options, registry=registry
+    )
+    assert list(done.filled) == ["cell"]
+    assert any("hardly finds it" in line for line in ears.lines)
+
+
+def test_a_segmenter_that_finds_nothing_is_refused_before_any_photograph_is_written(
+    half_known: Path, registry: Any, tmp_path: Path
+) -> None:
+    stage = segmenter(tmp_path / "stage", "cell")
+    with pytest.raises(RequestError, match=r"hardly finds cell .* train it longer"):
+        annotate(half_known, tmp_path / "out", segmenter=stage, options=CPU, registry=registry)
+    assert not (tmp_path / "out" / "images").exists()
 
 
 @pytest.fixture

@@ -37,6 +37,15 @@ def test_what_lies_beside_the_fov_is_left_out() -> None:
     assert overlap(derive_fov(np.stack([photo] * 3, axis=2)), fov) > 0.98
 
 
+def test_a_glow_around_the_fov_is_no_part_of_it() -> None:
+    """As around half of IDRiD's eyes, which are read from JPEG files: brighter than CHASE_DB1's darkest rims."""
+    fov = disc(480, 640, 200)
+    noise = np.random.default_rng(0).integers(-2, 3, fov.shape)
+    red = np.where(fov, 130, np.where(disc(480, 640, 235), 11, 1)) + noise
+    photo = np.stack([red, red / 2, red / 4], axis=2).clip(0, 255).astype(np.uint8)
+    assert overlap(derive_fov(photo), fov) > 0.98
+
+
 def test_a_frame_without_black_is_all_fov() -> None:
     photo = np.random.default_rng(0).integers(90, 200, (80, 100, 3), dtype=np.uint8)
     assert derive_fov(photo).mean() > 0.99

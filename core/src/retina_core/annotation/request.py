@@ -31,6 +31,8 @@ class Annotators:
     """Above which a pixel is marked; None: chosen for each channel."""
     grader: GraderSettings | None
     """None: grades are left as they are."""
+    named: bool = False
+    """Whether the channels were asked for by name, and are filled in however little the segmenter finds of them."""
 
     @classmethod
     def of(
@@ -64,7 +66,7 @@ class Annotators:
         if unknown := [name for name in channels if name not in stage.channels]:
             raise ChannelError("--channels", unknown, str(segmenter), stage.channels)
         chosen = tuple(dict.fromkeys(channels)) or stage.channels
-        return cls(stage, read_card(segmenter), chosen, threshold, grader)
+        return cls(stage, read_card(segmenter), chosen, threshold, grader, named=bool(channels))
 
     def missing_in(self, sample: Sample) -> tuple[str, ...]:
         """The channels to fill in: those that the sample was not annotated for."""
@@ -79,6 +81,7 @@ class Annotators:
         return {
             "segmenter": self.card and [self.card.name, self.card.version, self.card.files],
             "channels": list(self.channels),
+            "named": self.named,
             "threshold": self.threshold,
             "grader": self.grader and self.grader.model_dump(mode="json"),
         }

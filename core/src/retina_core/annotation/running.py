@@ -11,7 +11,7 @@ from typing import Any
 
 from retina_core.annotation.card import annotation_card
 from retina_core.annotation.grades import fill_in_grades
-from retina_core.annotation.maps import cuts, weak_maps
+from retina_core.annotation.maps import LEAST_DICE, Cut, cuts, weak_maps
 from retina_core.annotation.opening import open_photographs
 from retina_core.annotation.request import Annotators, digest_of, held_out, learners, refuse_nothing
 from retina_core.annotation.telling import counted
@@ -21,7 +21,7 @@ from retina_core.data.masks import Mask
 from retina_core.data.sample import WEAK_GRADE, Dataset, Sample, Split
 from retina_core.data.signatures import signature_of
 from retina_core.discovery import distribution_version
-from retina_core.errors import DatasetError
+from retina_core.errors import DatasetError, RequestError
 from retina_core.formats.annotation import Annotation
 from retina_core.formats.lock import sole_use
 from retina_core.formats.stage_card import read_seen, read_signatures
@@ -123,7 +123,8 @@ class _Work:
         train = self.split.train.samples if self.split else ()
         card = self.annotators.card
         lacking = [c for c in self.annotators.channels if any(c not in s.labels for s in self.dataset)]
-        for channel, cut in cuts(self.annotators, lacking, train, self.options.precision).items():
+        found = cuts(self.annotators, lacking, train, self.options.precision)
+        for channel, cut in self._worth_it(found).items():
             count = sum(channel not in sample.labels for sample in self.dataset)
             stage = (
                 {"name": card.name, "version": card.version, "weights": card.files["model.safetensors"]}
@@ -136,6 +137,26 @@ class _Work:
         if self.annotators.grader is not None and self.split is not None:
             grades, filled[WEAK_GRADE] = self._grade(self.split)
         return {"filled": filled, "grades": grades}
+
+    def _worth_it(self, found: Mapping[str, Cut]) -> dict[str, Cut]:
+        """What the segmenter finds, and all that was asked for by name; the rest is left out, and that is said.
+
+        Raises:
+            RequestError: nothing is left, and no grades are asked for.
+        """
+        lost = [channel for channel, cut in found.items() if not cut.finds]
+        for channel in lost:
+            did = "filled in because it was named" if self.annotators.named else "left out"
+            advice = "" if self.annotators.named else "; --channels with its name fills it in all the same"
+            self.options.listener.say(
+                f"{channel}: {did}, though the segmenter hardly finds it: {found[channel].chosen}{advice}"
+            )
+        if self.annotators.named or not lost:
+            return dict(found)
+        if len(lost) == len(found) and self.annotators.grader is None:
+            said = f"the segmenter hardly finds {' or '.join(lost)} (Dice below {LEAST_DICE} on annotated training eyes)"
+            raise RequestError(f"annotate: {said}; train it longer, or name channels with --channels")
+        return {channel: cut for channel, cut in found.items() if channel not in lost}
 
     def _grade(self, split: Split) -> tuple[dict[str, int], dict[str, Any]]:
         settings = self.annotators.grader or GraderSettings()
@@ -177,7 +198,8 @@ class _Work:
             )
 
     def _maps(self, sample: Sample, fov: Mask, filled: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        channels, stage = self.annotators.missing_in(sample), self.annotators.segmenter
+        stage = self.annotators.segmenter
+        channels = [channel for channel in self.annotators.missing_in(sample) if channel in filled]
         if stage is None or not channels:
             return {}
         thresholds = {channel: float(filled[channel]["threshold"]) for channel in channels}

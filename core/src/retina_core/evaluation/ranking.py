@@ -81,13 +81,21 @@ class Ranking:
 
         It lies midway between the bins that it parts.
         """
-        true, marked = self._above()
-        if not true[-1]:
+        if not self.positives.any():
             return 0.5
-        best = int(np.argmax(2 * true / np.maximum(marked + true[-1], 1)))  # from the highest bin downwards
-        lowest_marked = BINS - 1 - best
+        lowest_marked = BINS - 1 - int(np.argmax(self._dice()))
         below = np.flatnonzero((self.positives + self.negatives)[:lowest_marked])
         return float(_centre_of(lowest_marked) + _centre_of(int(below[-1]) if len(below) else 0)) / 2
+
+    def best_dice(self) -> float:
+        """The Dice at ``best_threshold``; 0 where nothing is positive."""
+        return float(self._dice().max())
+
+    def _dice(self) -> NDArray[np.float64]:
+        """Dice (BINS) of what lies at and above each bin, from the highest bin downwards."""
+        true, marked = self._above()
+        dice: NDArray[np.float64] = 2 * true / np.maximum(marked + true[-1], 1)
+        return dice
 
     def _above(self) -> tuple[Counts, Counts]:
         """True positives and marked pixels for each threshold, from the highest bin downwards."""
