@@ -52,10 +52,11 @@ OPTIONS: dict[str, type | tuple[type, ...]] = {
         "precision": str,
         "track": (str, list),
     },
+    **{"test_data": (str, list), "test_part": str, "test_reader": (str, list)},
     **{"grade": (int, str), "unseen_grade": bool, "filter": (str, list), "vessels": str},
 }
 """Top-level keys and what they hold."""
-REPEATED = ("data", "evaluator", "filter", "reader", "track")
+REPEATED = ("data", "evaluator", "filter", "reader", "test_data", "test_reader", "track")
 PARAMETERS = {"filter": "filters"}
 """What the command's function calls an option where that is not its key."""
 

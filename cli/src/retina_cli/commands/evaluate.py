@@ -22,6 +22,7 @@ from retina_cli.settings import parse_settings
 )
 @options.data
 @options.reader
+@options.test_data
 @click.option("--evaluator", "evaluators", multiple=True, required=True, metavar="NAME", help="Repeatable.")
 @options.out("A folder for each evaluator is made in it.")
 @click.option(
@@ -43,6 +44,9 @@ def evaluate(
     synthetic: Path | None,
     data: str | tuple[str, ...],
     reader: str | tuple[str, ...] | None,
+    test_data: str | tuple[str, ...] | None,
+    test_part: str,
+    test_reader: str | tuple[str, ...] | None,
     evaluators: tuple[str, ...],
     out: Path,
     regimes: str,
@@ -67,11 +71,16 @@ def evaluate(
 
     from retina_core import evaluate as evaluate_pairs
     from retina_core import open_dataset
+    from retina_core.data.few_eyes import split_of
+    from retina_core.evaluation.elsewhere import Elsewhere, tested_elsewhere
     from retina_core.evaluation.regimes import parse_regimes
 
     trained_on = parse_regimes(regimes)
     dataset = open_dataset(data, reader=reader, registry=session.registry, config=config)
-    split = dataset.split(seed, config.test_share)
+    split = split_of(dataset, seed, config)
+    if test_data is not None:
+        elsewhere = Elsewhere(test_data, test_reader, test_part)
+        split = tested_elsewhere(split, elsewhere.opened(seed, config, session.registry))
     with ConsoleListener() as listener:
         told = options.fit_options(listener, seed, device, precision, track)
         found = [

@@ -14,7 +14,7 @@ from retina_cli.session import Session
 from retina_cli.settings import parse_settings
 
 if TYPE_CHECKING:
-    from retina_core.evaluation.shares import SweepTable
+    from retina_core.evaluation.shares import ChannelRow, SweepTable
 
 
 @click.command()
@@ -145,17 +145,11 @@ def sweep(
 
 def _print(table: SweepTable, kind: str) -> None:
     """The table of the paper: share, count, precision, recall, F1, and what F1 gained on no synthetic pair."""
-    from retina_cli.report.words import number, signed
-
     rows = []
     for share in table.shares:
         for row in share.scores:
-            scores = [number(one.value) for one in (row.precision, row.recall, row.f1)]
-            gain = row.f1_difference
-            ends = f"{signed(gain.low)} to {signed(gain.high)}" if gain and gain.low is not None else ""
-            channel = row.channel or "all channels"
-            gained = [signed(gain.value) if gain else "", ends]
-            rows.append([f"{share.share} %", share.synthetic, channel.replace("_", " "), *scores, *gained])
+            channel = (row.channel or "all channels").replace("_", " ")
+            rows.append([f"{share.share} %", share.synthetic, channel, *measured(row), *gained(row)])
     head = ["synthetic", "count", "channel", "precision", "recall", "F1", "F1 less 0 %", "95 %"]
     trainings = f"{table.seeds} training{'' if table.seeds == 1 else 's'}"
     length = "steps" if table.epochs is None else f"rounds ({table.epochs})"
@@ -163,3 +157,19 @@ def _print(table: SweepTable, kind: str) -> None:
         f"{table.evaluator} beside {table.shares[0].real} {kind}, {trainings} of each share, equal {length}"
     )
     print_table(head, rows, title=title)
+
+
+def measured(row: ChannelRow) -> list[str]:
+    """Precision, recall and F1."""
+    from retina_cli.report.words import number
+
+    return [number(one.value) for one in (row.precision, row.recall, row.f1)]
+
+
+def gained(row: ChannelRow) -> list[str]:
+    """What F1 gained on no synthetic pair, and its interval."""
+    from retina_cli.report.words import signed
+
+    gain = row.f1_difference
+    ends = f"{signed(gain.low)} to {signed(gain.high)}" if gain and gain.low is not None else ""
+    return [signed(gain.value) if gain else "", ends]

@@ -49,9 +49,10 @@ def train(
     config = options.data_config(preset, chosen)
 
     from retina_core import fit, open_dataset
+    from retina_core.data.few_eyes import split_of
 
     dataset = open_dataset(data, reader=reader, registry=session.registry, config=config)
-    train_part = dataset.split(seed, config.test_share).train
+    train_part = split_of(dataset, seed, config).train
     with ConsoleListener() as listener:
         fit(
             f"{spec.role}:{spec.name}",

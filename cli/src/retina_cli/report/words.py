@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from retina_cli.report.run_folder import RunContents, entries, section
@@ -97,9 +97,15 @@ def account(contents: RunContents) -> str:
         return sentence
     return sentence + (
         f"{_lessons(contents)}; "
-        f"{counted(len(test), 'eye')} of {counted(people(test), 'patient')} were held out for testing, and no "
+        f"{counted(len(test), 'eye')} of {counted(people(test), 'patient')}{_tested(facts)}, and no "
         "generative model has seen them."
     )
+
+
+def _tested(facts: Mapping[str, Any]) -> str:
+    """Which eyes were tested on."""
+    elsewhere = facts.get("tested_on")
+    return f" in {elsewhere}, another data set, were tested on" if elsewhere else " were held out for testing"
 
 
 def _by_rules(contents: RunContents) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from retina_core.evaluation.paper_protocols import PaperProtocol
 from retina_core.registry import Registry
 from retina_core.training.options import FitOptions
 
@@ -30,3 +31,7 @@ class EvaluationContext:
     images as the settings say, the same for each regime."""
     over_all: bool = False
     """Score several channels together too, and compare precision and recall besides what is always compared."""
+    trainings: Path | None = None
+    """The folder of an evaluation whose segmenters are tested, on other eyes; None: they are trained in ``folder``."""
+    protocol: PaperProtocol | None = None
+    """What is done as in a paper; None: everything is done as ever."""
