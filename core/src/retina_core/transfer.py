@@ -144,6 +144,7 @@ def _test_elsewhere(plan: RunPlan, split: Split, test: str) -> None:
         settings=request.settings.get(name),
         regimes=request.regimes,
         **request.trainings,
+        protocol=request.protocol,
         trainings=request.folder / "evaluation" / name,
         options=plan.options,
         registry=plan.registry,

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Trainings of each number and share.",
 )
+@options.protocol
 @options.pipeline_preset
 @options.pipeline_init
 @options.seed
@@ -66,6 +67,7 @@ def learning_curve(
     eyes: str,
     mix: str,
     seeds: int,
+    protocol: str | None,
     preset: str | None,
     init: str | None,
     seed: int,
@@ -104,6 +106,7 @@ def learning_curve(
         reader=reader,
         mix=parse_shares(mix),
         seeds=seeds,
+        protocol=protocol,
         preset=preset,
         init=init,
         seed=seed,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Trainings of each regime."
 )
+@options.protocol
 @options.pipeline_preset
 @options.pipeline_init
 @click.option("--count", type=click.IntRange(min=1), help="Synthetic pairs for each data set.")
@@ -54,6 +55,7 @@ def transfer(
     data: tuple[str, ...],
     reader: str | tuple[str, ...] | None,
     seeds: int,
+    protocol: str | None,
     preset: str | None,
     init: str | None,
     count: int | None,
@@ -93,6 +95,7 @@ def transfer(
         evaluators=(segmenter,),
         data=data,
         reader=reader,
+        protocol=protocol,
         preset=preset,
         init=init,
         count=count,

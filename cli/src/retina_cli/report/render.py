@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from retina_cli.report import sections
 from retina_cli.report.galleries import legend, real_samples, synthetic_pairs
-from retina_cli.report.run_folder import RunContents, read_run, section
+from retina_cli.report.run_folder import RunContents, made_by, read_run, section
 from retina_cli.report.series import SeriesPage, series_page
 from retina_cli.report.sweep import sweep_section
 from retina_cli.report.words import account, few_eyes
@@ -71,32 +71,36 @@ def _render(contents: RunContents, *, with_real: bool) -> str:
     evaluations = sections.evaluation_sections(contents, with_real=with_real)
     sweep = sweep_section(contents)
     real, no_real = real_samples(contents) if with_real else ([], "")
-    return _environment().get_template("template.html.j2").render(
-        style=Markup(_source("style.css")),  # noqa: S704  # our own file
-        title=f"{request.get('labels', '?')} → {request.get('translator', '?')}",
-        data_name=str(contents.facts.get("name", "unknown data")),
-        folder=contents.folder.resolve().name,
-        phantom=phantom,
-        with_real=with_real,
-        account=account(contents),
-        problems=contents.problems,
-        steps=sections.steps(contents),
-        few_eyes=few_eyes(contents),
-        findings=[
-            *(sweep.findings if sweep else ()),
-            *(said for one in evaluations for said in one.findings),
-        ],
-        sweep=sweep,
-        evaluations=evaluations,
-        pairs=synthetic_pairs(contents),
-        pair_count=len(contents.pairs),
-        legend=legend(contents),
-        real=real,
-        no_real=no_real,
-        training=sections.training_charts(contents),
-        run_rows=sections.run_rows(contents),
-        data_rows=sections.data_rows(contents),
-        settings=sections.settings(contents),
+    return (
+        _environment()
+        .get_template("template.html.j2")
+        .render(
+            style=Markup(_source("style.css")),  # noqa: S704  # our own file
+            title=" → ".join(str(request.get(stage, "?")) for stage in made_by(contents.run)),
+            data_name=str(contents.facts.get("name", "unknown data")),
+            folder=contents.folder.resolve().name,
+            phantom=phantom,
+            with_real=with_real,
+            account=account(contents),
+            problems=contents.problems,
+            steps=sections.steps(contents),
+            few_eyes=few_eyes(contents),
+            findings=[
+                *(sweep.findings if sweep else ()),
+                *(said for one in evaluations for said in one.findings),
+            ],
+            sweep=sweep,
+            evaluations=evaluations,
+            pairs=synthetic_pairs(contents),
+            pair_count=len(contents.pairs),
+            legend=legend(contents),
+            real=real,
+            no_real=no_real,
+            training=sections.training_charts(contents),
+            run_rows=sections.run_rows(contents),
+            data_rows=sections.data_rows(contents),
+            settings=sections.settings(contents),
+        )
     )
 
 

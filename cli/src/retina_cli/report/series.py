@@ -189,7 +189,9 @@ def _transfer_chart(found: Transfer, channel: str) -> Drawn:
         series.setdefault(cell.regime, []).append(bar)
     told = tuple(BarSeries(regime, tuple(bars)) for regime, bars in series.items())
     title = f"Dice: {spoken(channel)}"
-    caption = "Trained on → tested on. Dots: over all test pixels. Bars: 95 % interval over eyes and trainings."
+    caption = (
+        "Trained on → tested on. Dots: over all test pixels. Bars: 95 % interval over eyes and trainings."
+    )
     return Drawn("chart", title, caption, charts.groups(Groups(title, "", "Dice", told, caption)))
 
 

@@ -13,6 +13,7 @@ from retina_core.data.opening import Readers, open_dataset, told_source
 from retina_core.data.sample import Dataset, Split
 from retina_core.errors import DatasetError, InvalidValueError
 from retina_core.evaluation.leaks import refuse_shared, refuse_weak_truth
+from retina_core.evaluation.paper_protocols import divided
 
 TestPart = Literal["test", "all"]
 PARTS: Final[tuple[str, ...]] = get_args(TestPart)
@@ -28,7 +29,9 @@ class Elsewhere:
     part: str = "test"
     """``test``: its test part, by its official split or held out as for training; ``all``: every eye."""
 
-    def opened(self, seed: int, config: DataConfig, registry: Readers) -> Dataset:
+    def opened(
+        self, seed: int, config: DataConfig, registry: Readers, protocol: str | None = None
+    ) -> Dataset:
         """The eyes to test on, without what is weak in them.
 
         Which channels are tested follows from what is trained on, so that ``data.channels`` does not count here; neither do
@@ -46,7 +49,7 @@ class Elsewhere:
             raise DatasetError(told_source(self.data), ["there is no eye to test on"])
         if self.part == "all":
             return found.with_samples([sample.without_weak() for sample in found.samples])
-        return replace(found, channels=()).split(seed, config.test_share).test
+        return divided(replace(found, channels=()), seed, own, protocol).test
 
 
 def tested_elsewhere(split: Split, test: Dataset) -> Split:
