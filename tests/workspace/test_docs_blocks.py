@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -212,7 +212,9 @@ def comes_trained(words: Sequence[str], stages: Mapping[str, str]) -> bool:
     """Whether a pipeline uses the starters of its stages as they are: then a setting of theirs would train them."""
     registry, asked = Registry.discover(), {"--data", "--preset", "--init", "--set"} & {*words}
     return (
-        not asked and not words[-1].endswith(".toml") and all(registry.stage(name, ROLES[prefix]).starter for prefix, name in stages.items())
+        not asked
+        and not words[-1].endswith(".toml")
+        and all(registry.stage(name, ROLES[prefix]).starter for prefix, name in stages.items())
     )
 
 

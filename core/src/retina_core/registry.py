@@ -143,6 +143,15 @@ class Registry:
             raise WrongRoleError(name, role, [prefix], self.names(role))
         return self._in_role(name, prefix)
 
+    def reference(self, spec: StageSpec) -> str:
+        """What a stage is called in a command: its name, with the role before it where another role has the name too."""
+        sharing = [
+            offer
+            for (kind, name), offer in self._offers.items()
+            if kind in ROLES and name == spec.name and not offer.derived
+        ]
+        return f"{spec.role}:{spec.name}" if len(sharing) > 1 else spec.name
+
     def names(self, kind: str) -> list[str]:
         """What can be had in a role, or as ``"reader"``, ``"filter"`` or ``"command"``, sorted."""
         return sorted(name for offered, name in self._offers if offered == kind)

@@ -45,7 +45,9 @@ def train(
     spec = session.registry.stage(stage)
     chosen = parse_settings(settings, [spec.name, "data"], default=spec.name)
     start = options.init_folder(init, spec, session.registry)
-    session.registry.config_class(spec).resolve(spec.name, preset, chosen.get(spec.name))
+    session.registry.config_class(spec).resolve(
+        session.registry.reference(spec), preset, chosen.get(spec.name)
+    )
     config = options.data_config(preset, chosen)
 
     from retina_core import fit, open_dataset

@@ -18,7 +18,7 @@ from retina_core.data.prepare import PreparedSamples, prepare_sample
 from retina_core.data.readers.phantom import Easel
 from retina_core.phantom import CHANNELS, GRADES, LESIONS
 from retina_core.randomness import sample_rng
-from retina_core.roles import LabelGenerator
+from retina_core.roles import DrawingStage, LabelGenerator
 from retina_core.stages import Batch, LearningStage, Stage
 from retina_core.training.feed import Course, Feed
 
@@ -29,10 +29,10 @@ LEAST_PX, MOST_PX = 64, 512
 def shows_phantoms(stage: Stage) -> bool:
     """Whether previews of a stage that learns from real eyes show phantoms.
 
-    Not those of a label generator, which shows what it drew; nor of a stage with a channel that phantoms do not have:
+    Not those of a generator, which shows what it drew; nor of a stage with a channel that phantoms do not have:
     what it makes can only be seen on what it learnt from.
     """
-    return stage.role != "label-generator" and set(stage.channels) <= {*CHANNELS, *LESIONS}
+    return not isinstance(stage, DrawingStage) and set(stage.channels) <= {*CHANNELS, *LESIONS}
 
 
 @lru_cache(maxsize=2)
