@@ -33,6 +33,7 @@ from retina_cli.settings import parse_settings
     help="What to train on, with commas between: real, synth, mix:P (P % synthetic), finetune.",
 )
 @click.option("--seeds", type=click.IntRange(min=1), help="Trainings of each regime.  [default: 3; quick: 1]")
+@options.protocol
 @options.preset
 @options.settings
 @options.seed
@@ -51,6 +52,7 @@ def evaluate(
     out: Path,
     regimes: str,
     seeds: int | None,
+    protocol: str | None,
     preset: str,
     settings: tuple[str, ...],
     seed: int,
@@ -71,16 +73,17 @@ def evaluate(
 
     from retina_core import evaluate as evaluate_pairs
     from retina_core import open_dataset
-    from retina_core.data.few_eyes import split_of
     from retina_core.evaluation.elsewhere import Elsewhere, tested_elsewhere
+    from retina_core.evaluation.paper_protocols import divided, protocol_named
     from retina_core.evaluation.regimes import parse_regimes
 
     trained_on = parse_regimes(regimes)
+    protocol_named(protocol)  # refused before the data are read
     dataset = open_dataset(data, reader=reader, registry=session.registry, config=config)
-    split = split_of(dataset, seed, config)
+    split = divided(dataset, seed, config, protocol)
     if test_data is not None:
         elsewhere = Elsewhere(test_data, test_reader, test_part)
-        split = tested_elsewhere(split, elsewhere.opened(seed, config, session.registry))
+        split = tested_elsewhere(split, elsewhere.opened(seed, config, session.registry, protocol))
     with ConsoleListener() as listener:
         told = options.fit_options(listener, seed, device, precision, track)
         found = [
@@ -93,6 +96,7 @@ def evaluate(
                 settings=chosen.get(spec.name),
                 regimes=trained_on,
                 seeds=seeds,
+                protocol=protocol,
                 options=told,
                 registry=session.registry,
             )

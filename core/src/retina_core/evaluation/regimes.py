@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from retina_core.data.sample import Dataset
 from retina_core.errors import InvalidValueError
-from retina_core.training.fit import Lesson, learnable
+from retina_core.training.lessons import Lesson, learnable
 
 _MIX = re.compile(r"mix:(\d{1,2})|mix\((\d{1,2})\)")
 

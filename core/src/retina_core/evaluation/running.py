@@ -77,7 +77,7 @@ def evaluate(
     smallest = pairs or (real.train if real.train.phantom else None)
     if chosen:
         real = _as_in_paper(chosen, real, spec, registry)
-    settings = _at_working_resolution(spec, registry, smallest, settings or {}, preset, chosen)
+    settings = at_working_resolution(spec, registry, smallest, settings or {}, preset, chosen)
     refuse_weak_truth(real)
     refuse_leak(pairs, real.test, real.train)
     refuse_shared(real)
@@ -132,7 +132,7 @@ def _as_in_paper(protocol: PaperProtocol, real: Split, spec: StageSpec, registry
     return replace(real, train=protocol.framed(real.train), test=protocol.framed(real.test))
 
 
-def _at_working_resolution(
+def at_working_resolution(
     spec: StageSpec,
     registry: Registry,
     smallest: Dataset | None,

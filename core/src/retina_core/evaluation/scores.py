@@ -54,6 +54,8 @@ class Scores:
 
     evaluator: str
     scores: tuple[Score, ...]
+    protocol: str | None = None
+    """The paper's protocol that was followed; the key is left out where it was the core's own."""
 
     def find(
         self, name: str, regime: str | None = None, channel: str | None = None, grade: int | None = None
@@ -69,6 +71,8 @@ class Scores:
         for score in value["scores"]:
             if score["grade"] is None:  # most evaluators know no grades
                 del score["grade"]
+        if value["protocol"] is None:
+            del value["protocol"]
         return value
 
     @classmethod

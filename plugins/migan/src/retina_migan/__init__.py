@@ -4,11 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retina_migan.config import MIGANConfig as MIGANConfig
+    from retina_migan.segmenter import MIGANSegmenter as MIGANSegmenter
+    from retina_migan.segmenter_config import MIGANSegmenterConfig as MIGANSegmenterConfig
     from retina_migan.stage import MIGANTranslator as MIGANTranslator
 
-__all__ = ["MIGANConfig", "MIGANTranslator"]
+__all__ = ["MIGANConfig", "MIGANSegmenter", "MIGANSegmenterConfig", "MIGANTranslator"]
 
-_HOMES = {"MIGANConfig": "retina_migan.config", "MIGANTranslator": "retina_migan.stage"}
+_HOMES = {
+    "MIGANConfig": "retina_migan.config",
+    "MIGANSegmenter": "retina_migan.segmenter",
+    "MIGANSegmenterConfig": "retina_migan.segmenter_config",
+    "MIGANTranslator": "retina_migan.stage",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -68,9 +68,7 @@ class MIGANSegmenter(LearningStage, Segmenter):
     def plan(self, seen_images: int) -> Phase:
         """One phase, of patches or whole photographs."""
         phase = super().plan(seen_images)
-        return Phase(
-            phase.resolution, phase.batch_size, phase.learning_rates, patch_px=self.config.patch_px
-        )
+        return Phase(phase.resolution, phase.batch_size, phase.learning_rates, patch_px=self.config.patch_px)
 
     def channel_dims(self) -> Mapping[str, int]:
         """The layers that give a logit for each channel, and that look at one."""

@@ -48,7 +48,11 @@ class MIGANSegmenterConfig(GANConfig):
         source=f"{IQBAL}, table 1",
     )
     critic_width: int = setting(
-        32, "critic's features after its first layer, at most 16 times as many further in", ge=2, le=256, source=IQBAL
+        32,
+        "critic's features after its first layer, at most 16 times as many further in",
+        ge=2,
+        le=256,
+        source=IQBAL,
     )
     generator_updates: int = setting(
         2, "updates of the segmenter for each of the critic", ge=1, le=16, source=IQBAL
@@ -56,9 +60,7 @@ class MIGANSegmenterConfig(GANConfig):
     segmentation_weight: float = setting(
         10.0, "weight of the segmentation loss beside the critic's verdict", gt=0, source=f"{IQBAL}: lambda"
     )
-    width: int = setting(
-        64, "features at the finest sizes", ge=2, le=512, source=f"{IQBAL}: 64 at 256 px"
-    )
+    width: int = setting(64, "features at the finest sizes", ge=2, le=512, source=f"{IQBAL}: 64 at 256 px")
     max_width: int = setting(
         512,
         "features from 16 px inward, halved with each doubling of the size",
