@@ -104,11 +104,11 @@ def test_init_starts_from_another_folder(work: Path) -> None:
 
 def test_evaluate_compares_every_regime(work: Path) -> None:
     arguments = ["evaluate", "--synthetic", "pairs", "--evaluator", "unet", "--out", "evaluation", "--json"]
-    regimes = ["--regime", "real,synth,mix:25,finetune", "--preset", "quick", *PHANTOMS]
+    regimes = ["--regime", "real,synth,both,mix:25,finetune", "--preset", "quick", *PHANTOMS]
     done = retina(work, *arguments, *regimes, *sets("unet.", TINY_UNET))
     (found,) = json.loads(done.stdout)
     dice = {row["regime"] for row in found["scores"] if row["name"] == "dice" and row["reference"] is None}
-    assert dice == {"REAL", "SYNTH", "MIX(25)", "FINETUNE"}
+    assert dice == {"REAL", "SYNTH", "BOTH", "MIX(25)", "FINETUNE"}
     assert found["evaluator"] == "unet"
 
 

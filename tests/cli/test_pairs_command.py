@@ -93,12 +93,12 @@ def test_an_experiment_names_it_as_a_key_or_in_its_table(
 
     monkeypatch.setattr("retina_core.run_pipeline", run_pipeline)
     file = tmp_path / "one.toml"
-    for text in ('pairs = "dcgan"\n[pairs]\n', '[pairs]\nstage = "dcgan"\n'):
-        file.write_text(f'evaluator = "none"\n{text}latent = 8\n')
+    for text in ('pairs = "dcgan"\n', '[pairs]\nstage = "dcgan"\nlatent = 8\n'):
+        file.write_text(f'evaluator = "none"\n{text}')
         assert read_experiment(file).options["pairs"] == "dcgan"
         assert retina("pipeline", str(file)).exit_code == 0
     assert [(one.pairs, one.labels, one.translator) for one in asked] == [("dcgan", None, None)] * 2
-    assert asked[0].settings == {"pairs": {"latent": 8}}
+    assert [one.settings for one in asked] == [{}, {"pairs": {"latent": 8}}]
 
 
 def test_a_run_and_its_parts_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

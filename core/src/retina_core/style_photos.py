@@ -79,6 +79,19 @@ class StyleSource:
         """Content hashes, sorted: what of it shapes the result of a training."""
         return self.dataset.seen()
 
+    def refuse_tested(self, test: Dataset | None) -> None:
+        """Refuse photographs that a run will be tested on: no stage sees those.
+
+        Raises:
+            DatasetError: names each.
+        """
+        tested = {sample.fingerprint for sample in test.samples if sample.recipe is None} if test else set()
+        same = [sample.photo.name for sample in self.dataset.samples if sample.fingerprint in tested]
+        if same:
+            raise DatasetError(
+                self.path, [f"{name}: is in the test part, which no stage sees; leave it out" for name in same]
+            )
+
     @property
     def facts(self) -> dict[str, Any]:
         """What the provenance of a stage says: how many, and a hash of all of them; no path."""

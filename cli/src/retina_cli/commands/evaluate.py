@@ -30,7 +30,7 @@ from retina_cli.settings import parse_settings
     "regimes",
     default="real,synth",
     show_default=True,
-    help="What to train on, with commas between: real, synth, mix:P (P % synthetic), finetune.",
+    help="What to train on, with commas between: real, synth, both, mix:P (P % synthetic), finetune.",
 )
 @click.option("--seeds", type=click.IntRange(min=1), help="Trainings of each regime.  [default: 3; quick: 1]")
 @options.protocol

@@ -17,6 +17,7 @@ FEW_EYES = 30
 REGIMES = {
     "REAL": "trained on the {} training photographs",
     "SYNTH": "trained on synthetic pairs alone",
+    "BOTH": "trained on all {} photographs and all synthetic pairs together",
     "MIX": "all {} photographs, and synthetic pairs until they are this percentage of the whole",
     "FINETUNE": "trained on synthetic pairs first, then on the {} photographs",
 }

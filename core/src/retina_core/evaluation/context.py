@@ -23,7 +23,7 @@ class EvaluationContext:
     preset: str = "standard"
     settings: Mapping[str, Any] = field(default_factory=dict)
     regimes: Sequence[str] = ("REAL", "SYNTH")
-    """REAL, SYNTH, MIX(p), FINETUNE: what segmenters are trained on."""
+    """REAL, SYNTH, BOTH, MIX(p), FINETUNE: what segmenters are trained on."""
     seeds: int = 3
     """Trainings of each regime; differences between regimes are smaller than between seeds of one."""
     epochs: int | None = None

@@ -43,10 +43,11 @@ class Borrowings:
         return cls(features, style_source(config), reader_source(owner, config, preset, registry))
 
     @property
-    def segmenters(self) -> list[SegmenterSource]:
-        """Segmenters that are fitted first, each once."""
-        asked = [one for one in (self.features, self.reader) if isinstance(one, SegmenterSource)]
-        return list({one.spec.name: one for one in asked}.values())
+    def segmenters(self) -> list[tuple[SegmenterSource, str]]:
+        """Segmenters that are fitted first, each once, and what each learns."""
+        tasks = ((self.features, "what to compare photographs by"), (self.reader, "to read painted photographs"))
+        asked = {one.spec.name: (one, task) for one, task in reversed(tasks) if isinstance(one, SegmenterSource)}
+        return list(asked.values())
 
     @property
     def lent(self) -> list[Dataset]:
@@ -65,14 +66,15 @@ class Borrowings:
         reader = {"reader": self.reader.spec.name} if self.reader else {}
         return {**({"style": self.styles.facts} if self.styles else {}), **reader}
 
-    def check(self, say: Callable[[str], None]) -> None:
-        """Refuse what cannot be had, before any work.
+    def check(self, say: Callable[[str], None], test: Dataset | None = None) -> None:
+        """Refuse what cannot be had, or may not be, before any work; ``test``: what the run will be tested on.
 
         Raises:
             PathError: a file or folder is missing, or another one than it should be.
-            DatasetError: style photographs cannot be read.
+            DatasetError: style photographs cannot be read, or are of the test part.
         """
         if self.styles:
+            self.styles.refuse_tested(test)
             say(f"style: {len(self.styles.dataset)} photographs without annotations")
         for source in (self.features, self.reader):
             if source:
