@@ -87,6 +87,12 @@ TINY_DATA = ("phantom_count=6", "phantom_px=48", "channels=vessel")
 FIXED = {
     "generate": ("--count", "6"),
     "data phantom": ("--count", "6", "--size", "48"),
+    "compare-critics": (
+        *("--critics", "none,pixel", "--set", "data.phantom_count=6", "--set", "data.phantom_px=48"),
+        *("--set", "resolution=32", "--set", "patch_px=16", "--set", "width=4", "--set", "max_width=8"),
+        *("--set", "critic_width=4", "--set", "seen_images=8", "--set", "batch_size=4"),
+        *("--set", "data.channels=vessel"),
+    ),
     "annotate": (
         *("--set", "grader.resolution=32", "--set", "grader.width=4"),
         *("--set", "grader.seen_images=16", "--set", "grader.batch_size=4"),
