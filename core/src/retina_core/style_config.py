@@ -34,7 +34,8 @@ class StyleConfig(PerceptualConfig):
         source=f"{STYLE}, eq. 12",
     )
     segmentation_segmenter: str = setting(
-        "", "with style_photos: that segmenter's name; empty: the one that is installed, or unet among several"
+        "",
+        "with style_photos: that segmenter's name; empty: the one that is installed, or unet among several",
     )
 
     @field_validator("style_photos")

@@ -89,7 +89,8 @@ class StyleSource:
         same = [sample.photo.name for sample in self.dataset.samples if sample.fingerprint in tested]
         if same:
             raise DatasetError(
-                self.path, [f"{name}: is in the test part, which no stage sees; leave it out" for name in same]
+                self.path,
+                [f"{name}: is in the test part, which no stage sees; leave it out" for name in same],
             )
 
     @property

@@ -153,9 +153,7 @@ def perceptual_source(
     return _borrowed(spec, config, preset, registry)
 
 
-def reader_source(
-    owner: str, config: StageConfig, preset: str, registry: Registry
-) -> SegmenterSource | None:
+def reader_source(owner: str, config: StageConfig, preset: str, registry: Registry) -> SegmenterSource | None:
     """Which segmenter reads what a stage paints, its label maps held against what was found; None where none does.
 
     Raises:
@@ -166,7 +164,9 @@ def reader_source(
         return None
     setting = "segmentation_segmenter"
     if not config.segmentation_segmenter and not registry.names("segmenter"):
-        reason = "no segmenter is installed; install one (pip install retina-unet), or set segmentation_weight=0"
+        reason = (
+            "no segmenter is installed; install one (pip install retina-unet), or set segmentation_weight=0"
+        )
         raise InvalidValueError(owner, setting, "", reason)
     spec = _segmenter(owner, setting, config.segmentation_segmenter, registry)
     if getattr(registry.stage_class(spec), "probabilities", None) is Segmenter.probabilities:
@@ -175,9 +175,7 @@ def reader_source(
     return _borrowed(spec, config, preset, registry)
 
 
-def _borrowed(
-    spec: StageSpec, borrower: LearningConfig, preset: str, registry: Registry
-) -> SegmenterSource:
+def _borrowed(spec: StageSpec, borrower: LearningConfig, preset: str, registry: Registry) -> SegmenterSource:
     kind = registry.config_class(spec)
     preset = preset if preset in kind.presets else "standard"
     settings = _alike(kind.resolve(spec.name, preset), borrower)

@@ -45,8 +45,13 @@ class Borrowings:
     @property
     def segmenters(self) -> list[tuple[SegmenterSource, str]]:
         """Segmenters that are fitted first, each once, and what each learns."""
-        tasks = ((self.features, "what to compare photographs by"), (self.reader, "to read painted photographs"))
-        asked = {one.spec.name: (one, task) for one, task in reversed(tasks) if isinstance(one, SegmenterSource)}
+        tasks = (
+            (self.features, "what to compare photographs by"),
+            (self.reader, "to read painted photographs"),
+        )
+        asked = {
+            one.spec.name: (one, task) for one, task in reversed(tasks) if isinstance(one, SegmenterSource)
+        }
         return list(asked.values())
 
     @property
@@ -75,7 +80,8 @@ class Borrowings:
         """
         if self.styles:
             self.styles.refuse_tested(test)
-            say(f"style: {len(self.styles.dataset)} photographs without annotations")
+            count = len(self.styles.dataset)
+            say(f"style: {count} photograph{'s' if count > 1 else ''} without annotations")
         for source in (self.features, self.reader):
             if source:
                 source.check(say)

@@ -126,7 +126,8 @@ class Down(nn.Module):
         self.norm = nn.BatchNorm2d(f_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.norm(self.convolution(x)), SLOPE)
+        # In place: batch norm keeps its input for the way back, not what it gives.
+        return F.leaky_relu(self.norm(self.convolution(x)), SLOPE, inplace=True)
 
 
 class Up(nn.Module):
@@ -143,7 +144,7 @@ class Up(nn.Module):
         if self.modulated is not None and manner is not None:
             scale, shift = self.modulated(manner).to(x.dtype)[:, :, None, None].chunk(2, dim=1)
             x = x * (1 + scale) + shift
-        return F.leaky_relu(x, SLOPE)
+        return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 def condition(labels: Tensor, fov: Tensor) -> Tensor:

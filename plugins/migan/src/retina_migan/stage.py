@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from retina_core.style_photos import StyleDraw
     from retina_core.training.context import StepContext
 
+TOGETHER_PX = 1448
+"""Photographs are painted together up to so many pixels, squared: eight of 512 px, two of 1024, which take a gigabyte."""
+
 
 class MIGANTranslator(LearningStage, ImageTranslator):
     """Photographs over label maps by an encoder-decoder with a noise code, in a borrowed style where one is given."""
@@ -159,8 +162,14 @@ class MIGANTranslator(LearningStage, ImageTranslator):
         """
         labels, fov = labels.to(self.device), fov.to(self.device)
         code = normal(rngs, self.config.code).to(self.device) * self.config.painting_noise  # b z
-        photos: Tensor = self.generator(labels, fov, code, self._manner(style, rngs))  # b c h w
-        return ((photos + 1) / 2).clamp(0, 1)
+        manner = self._manner(style, rngs)  # b n
+        few = max(TOGETHER_PX**2 // labels.shape[-1] ** 2, 1)
+        parts = [slice(start, start + few) for start in range(0, len(labels), few)]
+        painted = [
+            self.generator(labels[part], fov[part], code[part], manner[part] if manner is not None else None)
+            for part in parts
+        ]
+        return ((torch.cat(painted) + 1) / 2).clamp(0, 1)  # b c h w
 
     def _manner(self, photos: Tensor | None, rngs: Sequence[torch.Generator]) -> Tensor | None:
         """The statistics (b n) to paint by: of photos (b c h w) in [0, 1], or drawn; None without styles."""

@@ -75,7 +75,9 @@ class StylesMet(nn.Module):
     def sample(self, rngs: Sequence[torch.Generator]) -> Tensor:
         """Statistics (b n) of made-up styles like those met, one per generator, float32 on the CPU."""
         noise = normal(rngs, STATISTICS)  # b n
-        values, vectors = torch.linalg.eigh(self.covariance.double().cpu())  # of few styles it has no Cholesky
+        values, vectors = torch.linalg.eigh(
+            self.covariance.double().cpu()
+        )  # of few styles it has no Cholesky
         root = (vectors * values.clamp_min(0).sqrt()).float()  # n n
         return self.mean.float().cpu() + (noise[:, None] * root).sum(2)
 
