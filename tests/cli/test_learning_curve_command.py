@@ -52,10 +52,24 @@ def draw(home: Path) -> Callable[..., Result]:
 
 
 @pytest.fixture(scope="module")
-def first(draw: Callable[..., Result]) -> Result:
+def few(draw: Callable[..., Result], home: Path) -> dict[Path, int]:
+    """One number of eyes alone, as a beginning: its weights, and when they were written."""
+    done = draw("--eyes", "2")
+    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
+    return written(home / "run")
+
+
+@pytest.fixture(scope="module")
+def first(draw: Callable[..., Result], few: dict[Path, int]) -> Result:
+    """Two numbers, in the same folder."""
     done = draw("--eyes", "4,2")
     assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
     return done
+
+
+def written(folder: Path) -> dict[Path, int]:
+    """Every file of weights, and when it was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
 
 
 @pytest.fixture
@@ -115,15 +129,17 @@ def test_the_report_has_a_table_and_a_chart_and_the_single_runs(run: Path) -> No
     assert CliRunner().invoke(retina, ["report", str(run), "--with-real"]).exit_code == 2
 
 
-def test_what_was_finished_is_not_done_again_and_more_numbers_go_on(
-    draw: Callable[..., Result], run: Path
-) -> None:
-    before = {path: path.stat().st_mtime_ns for path in run.rglob("model.safetensors")}
-    again = draw("--eyes", "2,3,4", "--json")
+def test_more_numbers_go_on_in_the_folder(run: Path, few: dict[Path, int]) -> None:
+    assert few
+    assert few.items() < written(run).items()
+
+
+def test_what_was_finished_is_not_done_again(draw: Callable[..., Result], run: Path) -> None:
+    before, kept = written(run), (run / "curve.json").read_bytes()
+    again = draw("--eyes", "2,4", "--json")
     assert again.exit_code == 0, again.output
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    points = json.loads(again.stdout)["points"]
-    assert [point["eyes"] for point in points] == [2, 3, 4]
+    assert written(run) == before
+    assert (run / "curve.json").read_bytes() == kept
     assert json.loads(again.stdout) == facts(run / "curve.json")
 
 

@@ -51,9 +51,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("transfer")
     for name, seed in (("one", 3), ("two", 4)):
         write_phantom_set(home / name / "eyes", 5, 48, seed=seed)
-    shutil.rmtree(home / "two/eyes/labels/optic_disc", ignore_errors=True)
-    (home / "two/eyes/metadata.jsonl").unlink(missing_ok=True)
-    (home / "two/eyes/synthetic.json").unlink(missing_ok=True)
+        (home / name / "eyes/metadata.jsonl").unlink()  # which says that no real eye is shown
+    shutil.rmtree(home / "two/eyes/labels/optic_disc")
     return home
 
 
@@ -63,9 +62,7 @@ def call(home: Path) -> Callable[..., Result]:
 
     def run(command: str, *words: str) -> Result:
         environment = {"RETINA_CACHE": str(home / "cache")}
-        return CliRunner(env=environment).invoke(
-            retina, [command, *words, "--device", "cpu", "--seed", "1"]
-        )
+        return CliRunner(env=environment).invoke(retina, [command, *words, "--device", "cpu", "--seed", "1"])
 
     return run
 
@@ -145,7 +142,11 @@ class TestMatrix:
             (("one",), (), "name two data sets or more"),
             (("one", "one"), (), "is named twice"),
             (("one", "two"), ("--evaluator", "likeness"), "'likeness' is an evaluator, not a segmenter"),
-            (("one", "two"), ("--reader", "folder", "--reader", "folder", "--reader", "folder"), "one reader"),
+            (
+                ("one", "two"),
+                ("--reader", "folder", "--reader", "folder", "--reader", "folder"),
+                "one reader",
+            ),
         ],
     )
     def test_a_wrong_request_is_one_error_before_any_work(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_smaller_numbers_eyes_are_among_a_larger_ones(seed: int) -> None:
     dataset = eyes(12)
     chosen = [set(ids(few(dataset, count, seed))) for count in range(1, 21)]
     assert [len(some) for some in chosen] == list(range(1, 21))
-    assert all(small < large for small, large in zip(chosen, chosen[1:], strict=False))
+    assert all(small < large for small, large in pairwise(chosen))
 
 
 def test_patients_stay_whole_but_the_last() -> None:
@@ -94,7 +95,7 @@ def test_an_eye_without_a_map_is_neither_counted_nor_kept() -> None:
 
 
 def test_more_eyes_than_there_are_and_fewer_than_none_are_refused() -> None:
-    with pytest.raises(InvalidValueError, match="data: train_eyes=21 cannot be used.*has 20 annotated eyes"):
+    with pytest.raises(InvalidValueError, match=r"data: train_eyes=21 cannot be used.*has 20 annotated eyes"):
         few(eyes(12), 21)
     with pytest.raises(InvalidValueError, match="train_eyes"):
         DataConfig.resolve("data", "quick", {"train_eyes": -1})

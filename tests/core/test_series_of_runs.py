@@ -11,7 +11,7 @@ import pytest
 from retina_core.data.sample import Split
 from retina_core.errors import DatasetError, InvalidValueError, LeakError, RunFolderError
 from retina_core.evaluation.curve import CurvePoint, LearningCurve
-from retina_core.evaluation.elsewhere import Elsewhere, named_apart, tested_elsewhere
+from retina_core.evaluation.elsewhere import Elsewhere, crossed_split, named_apart
 from retina_core.evaluation.matrix import Transfer, TransferSet, cells_of
 from retina_core.evaluation.scores import Score, Scores
 from retina_core.evaluation.shares import ChannelRow, Measured, SweepTable, SweptShare
@@ -79,7 +79,12 @@ def pipeline(**asked: Any) -> PipelineRequest:
 
 class TestMatrix:
     def test_names_are_told_apart(self) -> None:
-        assert named_apart(["a/eyes", "b/eyes", "eyes-2", "c/eyes"]) == ("eyes", "eyes-2", "eyes-2-2", "eyes-3")
+        assert named_apart(["a/eyes", "b/eyes", "eyes-2", "c/eyes"]) == (
+            "eyes",
+            "eyes-2",
+            "eyes-2-2",
+            "eyes-3",
+        )
 
     def test_each_data_set_has_a_pipeline_of_its_own(self, tmp_path: Path) -> None:
         homes = TransferRequest(pipeline(out=tmp_path, reader=("folder", "drive"), seed=3), seeds=2).homes
@@ -137,19 +142,19 @@ class TestElsewhere:
         eyes = replace(eyes, phantom=False)
         train, test = eyes.with_samples(eyes.samples[:3]), eyes.with_samples(eyes.samples[2:])
         with pytest.raises(LeakError, match="eye2"):
-            tested_elsewhere(Split(train, train), test)
+            crossed_split(Split(train, train), test)
 
     def test_eyes_without_a_channel_that_is_trained_on_are_refused(self) -> None:
         eyes = tiny_eyes(2, image_px=32)
         train = replace(eyes, channels=("fovea",))
         with pytest.raises(DatasetError, match="no eye is annotated for fovea"):
-            tested_elsewhere(Split(train, train), eyes)
+            crossed_split(Split(train, train), eyes)
 
     def test_phantoms_and_real_eyes_are_not_mixed(self) -> None:
         eyes = tiny_eyes(2, image_px=32)
         other = replace(eyes, phantom=not eyes.phantom)
         with pytest.raises(DatasetError, match="phantoms, the other real eyes"):
-            tested_elsewhere(Split(eyes, eyes), other)
+            crossed_split(Split(eyes, eyes), other)
 
     def test_a_part_that_there_is_not_is_refused(self) -> None:
         from retina_core.config import DataConfig

@@ -15,7 +15,7 @@ from retina_core.data.opening import PHANTOM, open_dataset
 from retina_core.data.sample import Split
 from retina_core.devices import resolve_device
 from retina_core.errors import InvalidValueError
-from retina_core.evaluation.elsewhere import Elsewhere, tested_elsewhere
+from retina_core.evaluation.elsewhere import Elsewhere, crossed_split
 from retina_core.evaluation.paper_protocols import divided, protocol_settings, refuse_idle
 from retina_core.formats.adopting import adopted_config
 from retina_core.formats.stage_card import is_complete, read_card
@@ -223,7 +223,7 @@ class RunPlan:
         split = divided(dataset, request.seed, data_config, request.protocol)
         if request.test_data is not None:
             elsewhere = Elsewhere(request.test_data, request.test_reader, request.test_part)
-            split = tested_elsewhere(
+            split = crossed_split(
                 split, elsewhere.opened(request.seed, data_config, registry, request.protocol)
             )
         if request.init is None:

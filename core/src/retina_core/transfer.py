@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from retina_core.data.sample import Split
 from retina_core.errors import InvalidValueError
-from retina_core.evaluation.elsewhere import named_apart, tested_elsewhere
+from retina_core.evaluation.elsewhere import crossed_split, named_apart
 from retina_core.evaluation.matrix import Transfer, TransferSet, cells_of
 from retina_core.evaluation.running import evaluate
 from retina_core.evaluation.scores import Scores
@@ -65,7 +65,9 @@ class TransferRequest:
             )
         reader = self.pipeline.reader
         if not isinstance(reader, (str, type(None))) and len(reader) != len(data):
-            reason = f"there are {len(data)} data sets; give one reader for all, or one for each in their order"
+            reason = (
+                f"there are {len(data)} data sets; give one reader for all, or one for each in their order"
+            )
             raise InvalidValueError(_OWNER, "reader", ",".join(reader), reason)
         if self.pipeline.test_data is not None:
             raise InvalidValueError(
@@ -115,7 +117,7 @@ def run_transfer(
     registry.stage(request.pipeline.evaluators[0], "segmenter")  # others are trained on nothing
     plans = {name: RunPlan.of(home, registry, options) for name, home in request.homes.items()}
     crossings = {
-        (train, test): tested_elsewhere(home.split, other.split.test)
+        (train, test): crossed_split(home.split, other.split.test)
         for train, home in plans.items()
         for test, other in plans.items()
         if train != test

@@ -73,7 +73,7 @@ def evaluate(
 
     from retina_core import evaluate as evaluate_pairs
     from retina_core import open_dataset
-    from retina_core.evaluation.elsewhere import Elsewhere, tested_elsewhere
+    from retina_core.evaluation.elsewhere import Elsewhere, crossed_split
     from retina_core.evaluation.paper_protocols import divided, protocol_named
     from retina_core.evaluation.regimes import parse_regimes
 
@@ -83,7 +83,7 @@ def evaluate(
     split = divided(dataset, seed, config, protocol)
     if test_data is not None:
         elsewhere = Elsewhere(test_data, test_reader, test_part)
-        split = tested_elsewhere(split, elsewhere.opened(seed, config, session.registry, protocol))
+        split = crossed_split(split, elsewhere.opened(seed, config, session.registry, protocol))
     with ConsoleListener() as listener:
         told = options.fit_options(listener, seed, device, precision, track)
         found = [

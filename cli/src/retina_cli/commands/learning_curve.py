@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("learning-curve")
-@click.option("--labels", required=True, metavar="NAME", help="Label generator.")
-@click.option("--translator", required=True, metavar="NAME", help="Image translator.")
+@options.stages
 @click.option(
     "--evaluator", default="unet", show_default=True, metavar="NAME", help="Segmenter that is trained."
 )
@@ -59,8 +58,9 @@ if TYPE_CHECKING:
 def learning_curve(
     session: Session,
     /,
-    labels: str,
-    translator: str,
+    labels: str | None,
+    translator: str | None,
+    pairs: str | None,
     evaluator: str,
     data: str | tuple[str, ...],
     reader: str | tuple[str, ...] | None,
@@ -84,13 +84,12 @@ def learning_curve(
     steps. The eyes of a smaller number are among those of a larger one; --seed chooses them, patient by patient. The table is
     printed and stands in curve.json, curve.csv and report.html.
 
-    Settings are written --set labels.KEY=VALUE, translator.KEY, data.KEY or EVALUATOR.KEY.
+    Settings are written --set labels.KEY=VALUE, translator.KEY, pairs.KEY, data.KEY or EVALUATOR.KEY.
     """
     registry = session.registry
+    stages = options.named_stages(registry, labels, translator, pairs)
     segmenter = registry.stage(evaluator, "segmenter").name
-    chosen = parse_settings(settings, ["labels", "translator", "data", segmenter])
-    label_generator = registry.stage(labels, "label-generator").name
-    image_translator = registry.stage(translator, "image-translator").name
+    chosen = parse_settings(settings, [*stages, "data", segmenter])
 
     from retina_cli.report import write_report
     from retina_core import LearningCurveRequest, SweepRequest, run_learning_curve
@@ -99,8 +98,9 @@ def learning_curve(
     from retina_core.sweep import parse_shares
 
     sweep = SweepRequest(
-        labels=label_generator,
-        translator=image_translator,
+        labels=stages.get("labels"),
+        translator=stages.get("translator"),
+        pairs=stages.get("pairs"),
         evaluators=(segmenter,),
         data=data,
         reader=reader,

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--labels", required=True, metavar="NAME", help="Label generator.")
-@click.option("--translator", required=True, metavar="NAME", help="Image translator.")
+@options.stages
 @click.option(
     "--evaluator", default="unet", show_default=True, metavar="NAME", help="Segmenter that is trained."
 )
@@ -49,8 +48,9 @@ if TYPE_CHECKING:
 def transfer(
     session: Session,
     /,
-    labels: str,
-    translator: str,
+    labels: str | None,
+    translator: str | None,
+    pairs: str | None,
     evaluator: str,
     data: tuple[str, ...],
     reader: str | tuple[str, ...] | None,
@@ -77,21 +77,21 @@ def transfer(
     (its pairs), and tested on the test part of every data set. A picture that two of them share is refused where one
     trains and the other tests on it. The tables are printed and stand in transfer.json, transfer.csv and report.html.
 
-    Settings are written --set labels.KEY=VALUE, translator.KEY, data.KEY or EVALUATOR.KEY, and hold for all data sets.
+    Settings are written --set labels.KEY=VALUE, translator.KEY, pairs.KEY, data.KEY or EVALUATOR.KEY, and hold for all data sets.
     """
     registry = session.registry
+    stages = options.named_stages(registry, labels, translator, pairs)
     segmenter = registry.stage(evaluator, "segmenter").name
-    chosen = parse_settings(settings, ["labels", "translator", "data", segmenter])
-    label_generator = registry.stage(labels, "label-generator").name
-    image_translator = registry.stage(translator, "image-translator").name
+    chosen = parse_settings(settings, [*stages, "data", segmenter])
 
     from retina_cli.report import write_report
     from retina_core import PipelineRequest, TransferRequest, run_transfer
     from retina_core.evaluation.matrix import Transfer
 
     pipeline = PipelineRequest(
-        labels=label_generator,
-        translator=image_translator,
+        labels=stages.get("labels"),
+        translator=stages.get("translator"),
+        pairs=stages.get("pairs"),
         evaluators=(segmenter,),
         data=data,
         reader=reader,

@@ -52,7 +52,7 @@ class Elsewhere:
         return divided(replace(found, channels=()), seed, own, protocol).test
 
 
-def tested_elsewhere(split: Split, test: Dataset) -> Split:
+def crossed_split(split: Split, test: Dataset) -> Split:
     """A training part with other eyes to test on, which is checked before anything is trained.
 
     Raises:
