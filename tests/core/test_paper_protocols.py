@@ -152,7 +152,7 @@ class TestEvaluation:
         segmenter: Any = load_stage(folder, device="cpu")
         eyes = list(segmented_eyes(segmenter, MIGAN.framed(parts.train).samples, ("vessel",)))
         expected = otsu_threshold([one.probabilities for one in eyes], [one.fov for one in eyes])
-        rows = list(csv.DictReader((tmp_path / "e" / "eyes.csv").open()))
+        rows = list(csv.DictReader((tmp_path / "e" / "eyes.csv").read_text().splitlines()))
         assert {row["threshold"] for row in rows if row["trained_on"] == "REAL"} == {f"{expected:.6f}"}
         assert expected != 0.5
         card = read_card(folder)

@@ -188,7 +188,10 @@ def test_a_validated_training_that_was_stopped_ends_with_the_same_bytes(tmp_path
     assert first.files["model.safetensors"] == second.files["model.safetensors"]
     assert first.provenance["validation"] == second.provenance["validation"]
     logs = [
-        [json.loads(line).get("validation_loss") for line in (tmp_path / name / "log.jsonl").open()]
+        [
+            json.loads(line).get("validation_loss")
+            for line in (tmp_path / name / "log.jsonl").read_text().splitlines()
+        ]
         for name in ("straight", "stopped")
     ]
     assert logs[0] == logs[1]
@@ -201,7 +204,7 @@ def test_a_validated_training_that_was_stopped_ends_with_the_same_bytes(tmp_path
 
 def test_validation_is_for_segmenters_alone(tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match="segmenters"):
-        fit("dcgan", tiny_eyes(4), tmp_path, preset="quick", validation=2)
+        fit("label-generator:dcgan", tiny_eyes(4), tmp_path, preset="quick", validation=2)
 
 
 def test_one_name_in_two_roles_is_refused_with_the_choices() -> None:
@@ -256,7 +259,7 @@ def test_the_table_holds_each_training_and_the_means_and_goes_on_where_it_was_st
         trained = [float(row.scores[measure].value or 0) for row in found.rows[:2]]
         assert found.rows[2].scores[measure].value == pytest.approx(np.mean(trained))
         assert found.rows[2].scores[measure].low is not None
-    rows = list(csv.DictReader((tmp_path / "comparison.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "comparison.csv").read_text().splitlines()))
     assert [row["seed"] for row in rows] == ["0", "1", "mean"] * 2
     assert float(rows[0]["auc_roc"]) == pytest.approx(found.rows[0].scores["auc_roc"].value, abs=1e-6)
     assert json.loads((tmp_path / "comparison.json").read_text())["protocol"] == "migan"
