@@ -18,7 +18,7 @@ from retina_core.data.prepare import PreparedSamples, prepare_sample
 from retina_core.data.readers.phantom import Easel
 from retina_core.phantom import CHANNELS, GRADES, LESIONS
 from retina_core.randomness import sample_rng
-from retina_core.roles import DrawingStage, LabelGenerator
+from retina_core.roles import LabelGenerator
 from retina_core.stages import Batch, LearningStage, Stage
 from retina_core.training.feed import Course, Feed
 
@@ -32,7 +32,10 @@ def shows_phantoms(stage: Stage) -> bool:
     Not those of a generator, which shows what it drew; nor of a stage with a channel that phantoms do not have:
     what it makes can only be seen on what it learnt from.
     """
-    return not isinstance(stage, DrawingStage) and set(stage.channels) <= {*CHANNELS, *LESIONS}
+    return stage.role not in ("label-generator", "pair-generator") and set(stage.channels) <= {
+        *CHANNELS,
+        *LESIONS,
+    }
 
 
 @lru_cache(maxsize=2)
