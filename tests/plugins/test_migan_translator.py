@@ -182,10 +182,10 @@ class TestNoise:
         )
 
     def test_one_map_gives_many_eyes(self) -> None:
-        made = stage(painting_noise=100.0)  # the weights of an untrained network are small
+        made = stage(painting_noise=10.0)  # the weights of an untrained network are small
         made.eval_mode()
         one, other = self.painted(made, (0, 1))
-        assert float((one - other).abs().mean()) > 1e-3
+        assert float((one - other).abs().mean()) > 1e-4
         again, _ = self.painted(made, (0, 1))
         assert torch.equal(one, again)
 

@@ -265,7 +265,7 @@ class TestLearning:
         stage, _ = many
         assert stage.takes_style
         assert stage.generator.styles is not None
-        labels, fov = torch.zeros(1, 2, 32, 32), torch.ones(1, 1, 32, 32)
+        labels, fov = torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32)
         one, other = (read_style(styles / name, stage).photo[None] for name in ("dark.png", "bright.png"))
         painted = [
             stage.translate(labels, fov, rngs=sample_rngs(0, 1), style=style) for style in (one, other)
@@ -312,7 +312,7 @@ class TestLearning:
         reader.eval_mode()
         photos = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
         fov = torch.ones(1, 1, 32, 32)
-        missed_labels(reader.probabilities(photos, fov), torch.ones(1, 2, 32, 32), fov).backward()  # type: ignore[no-untyped-call]
+        missed_labels(reader.probabilities(photos, fov), torch.ones(1, 1, 32, 32), fov).backward()  # type: ignore[no-untyped-call]
         assert photos.grad is not None
         assert float(photos.grad.abs().max()) > 0
         assert all(p.grad is None for p in reader.network.parameters())

@@ -70,6 +70,7 @@ TINY = {
         "batch_size=4",
     ),
     "phantom": ("resolution=32",),
+    "migan": (*TINY_GAN, "code=8", "code_width=4"),
     "pix2pix": TINY_GAN,
     "spade": (*TINY_GAN, "width_px=32", "hidden=4", "latent=4", "style_width=4"),
     "unet": ("resolution=32", "patch_px=16", "width=4", "depth=2", "seen_images=16", "batch_size=4"),

@@ -114,6 +114,10 @@ class MIGANSegmenter(LearningStage, Segmenter):
         """Probabilities (b k h w), 0 outside the fov; photographs larger than ``resolution`` in tiles."""
         return self._segment(photos.to(self.device), fov.to(self.device), turns=self.config.test_turns)
 
+    def probabilities(self, photos: Tensor, fov: Tensor) -> Tensor:
+        """As ``segment``, once and with gradients to the photographs."""
+        return self._segment(photos, fov, turns=False)
+
     def features(self, photos: Tensor) -> list[Tensor]:
         """The encoder's maps, fine ones first; each photograph is normalised where it is not black, as in training."""
         fov = (photos.amax(dim=1, keepdim=True) > 0).to(photos.dtype)  # b 1 h w
