@@ -26,7 +26,7 @@ PAINTER = {
     "batch_size": 4,
 }
 STAGES = ("--labels", "phantom", "--translator", "pix2pix", "--preset", "quick", "--init", "none")
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "data": {"channels": "vessel"},
     "labels": {"resolution": 32},
     "translator": PAINTER,

@@ -265,10 +265,7 @@ class DataConfig(StageConfig):
         0.2, "share of patients held out where there is no official split", gt=0, lt=1
     )
     train_eyes: int = setting(
-        0,
-        "annotated eyes of the training part to learn from, those of a smaller number among those of a larger one; 0: all",
-        unit="eyes",
-        ge=0,
+        0, "annotated training eyes to learn from, a smaller number's among a larger one's; 0: all", ge=0
     )
     phantom_count: int = setting(
         60, "phantom eyes to draw, four in five of them for training", ge=2, le=1_000_000

@@ -122,19 +122,22 @@ def cells_of(train: str, test: str, scores: Scores) -> list[TransferCell]:
     found = dict.fromkeys(
         (score.regime, score.channel) for score in scores.scores if score.regime and score.channel
     )
-    return [
-        TransferCell(
-            train,
-            test,
-            regime,
-            channel,
-            *(measured_of(scores, name, regime, channel) or Measured(None) for name in MEASURES[:3]),
-            measured_of(scores, "cldice", regime, channel),
-            measured_of(scores, "dice_difference", regime, channel),
-        )
-        for regime, channel in found
-        if regime and channel
-    ]
+    return [_cell(train, test, regime, channel, scores) for regime, channel in found if regime and channel]
+
+
+def _cell(train: str, test: str, regime: str, channel: str, scores: Scores) -> TransferCell:
+    nothing = Measured(None)
+    return TransferCell(
+        train,
+        test,
+        regime,
+        channel,
+        measured_of(scores, "dice", regime, channel) or nothing,
+        measured_of(scores, "auc_roc", regime, channel) or nothing,
+        measured_of(scores, "auc_pr", regime, channel) or nothing,
+        measured_of(scores, "cldice", regime, channel),
+        measured_of(scores, "dice_difference", regime, channel),
+    )
 
 
 def _parsed(value: Any) -> Transfer:
