@@ -143,7 +143,7 @@ def upper(labels: Any, photo: Any) -> str | None:
 def test_what_a_filter_refuses_is_drawn_again(
     stamps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "discs", SimpleNamespace(upper=upper))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "discs", SimpleNamespace(upper=upper))
     filters = tiny.registry(FilterSpec("upper", "discs:upper", "Upper discs."))
     rows = drawn(stamps, tmp_path / "set", registry=filters, filters=("upper",))
     assert any(row["attempt"] for row in rows)
