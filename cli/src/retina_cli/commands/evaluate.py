@@ -68,7 +68,9 @@ def evaluate(
     specs = [session.registry.stage(name, "evaluator") for name in evaluators]
     chosen = parse_settings(settings, [*(spec.name for spec in specs), "data"])
     for spec in specs:
-        session.registry.config_class(spec).resolve(spec.name, preset, chosen.get(spec.name))
+        session.registry.config_class(spec).resolve(
+            session.registry.reference(spec), preset, chosen.get(spec.name)
+        )
     config = options.data_config(preset, chosen)
 
     from retina_core import evaluate as evaluate_pairs

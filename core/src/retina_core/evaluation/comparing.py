@@ -129,7 +129,7 @@ def compare(
     asked = {way: {**(settings or {}), setting: way} for way in ways}
     for own in asked.values():
         worked = at_working_resolution(spec, registry, smallest, own, preset, chosen)
-        registry.config_class(spec).resolve(spec.name, preset, worked)
+        registry.config_class(spec).resolve(registry.reference(spec), preset, worked)
     rows: list[ComparedRow] = []
     with sole_use(out):
         for way, own in asked.items():

@@ -150,7 +150,7 @@ def at_working_resolution(
     config_class = registry.config_class(spec)
     own = protocol.settings_for(config_class.model_fields) if protocol else {}
     chosen = {**own, **settings}
-    config = config_class.resolve(spec.name, preset, chosen)
+    config = config_class.resolve(registry.reference(spec), preset, chosen)
     if smallest is None or "resolution" in settings or not isinstance(config, LearningConfig):
         return chosen
     own_px = max(smallest.samples[0].photo.size())
