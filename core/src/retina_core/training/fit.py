@@ -14,9 +14,8 @@ from typing import Any, cast
 import torch
 
 from retina_core.config import LearningConfig, PerceptualConfig, StageConfig
-from retina_core.data.framing import USUAL
 from retina_core.data.prepare import PreparedSamples, prepare
-from retina_core.data.sample import Dataset, Sample
+from retina_core.data.sample import Dataset
 from retina_core.devices import resolve_device
 from retina_core.errors import DatasetError, InvalidValueError, RunFolderError
 from retina_core.formats.adopting import adopt_weights, adopted_config, followed
@@ -29,9 +28,10 @@ from retina_core.roles import Segmenter
 from retina_core.specs import Role, StageSpec
 from retina_core.stages import LearningStage, Stage
 from retina_core.starters import origin_of
+from retina_core.style_config import StyleConfig
 from retina_core.training.borrowed import Borrowings
 from retina_core.training.feed import Course
-from retina_core.training.lessons import Lesson, learnable_lessons, refuse_channels
+from retina_core.training.lessons import Lesson, content_of, learnable_lessons, refuse_channels
 from retina_core.training.loop import Loop
 from retina_core.training.options import FitOptions
 from retina_core.training.priors import priors_of
@@ -181,7 +181,7 @@ class _Job:
             "config": self.config.model_dump(mode="json", exclude=WHERE),
             "channels": self.channels,
             "lessons": [
-                [lesson.start, [_content(s) for s in lesson.dataset.samples]] for lesson in self.lessons
+                [lesson.start, [content_of(s) for s in lesson.dataset.samples]] for lesson in self.lessons
             ],
             "seed": self.options.seed,
             "precision": self.options.precision,
@@ -300,6 +300,8 @@ class _Job:
             **self._borrowed_from(stage),
             **({"validation": validation.facts()} if validation else {}),
         }
+        if isinstance(self.config, StyleConfig):
+            stage.config = self.config.published()
         plugin = self.registry.plugin_of(self.spec)
         save_stage(stage, self.folder, plugin=plugin, seen=seen, provenance=provenance, signatures=signatures)
         self.registry.announce(
@@ -313,8 +315,3 @@ class _Job:
         features = stage.perceptual if isinstance(stage, LearningStage) else None
         compared = dict(features.facts) if features else {"source": "none"}
         return {"perceptual": compared, **self.borrowings.facts}
-
-
-def _content(sample: Sample) -> str | list[object]:
-    """What stands for a sample in a request."""
-    return sample.identity if sample.framing == USUAL else [sample.identity, list(sample.framing)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from retina_core.data.sample import Dataset
+from retina_core.data.framing import USUAL
+from retina_core.data.sample import Dataset, Sample
 from retina_core.errors import ChannelError
 from retina_core.registry import Registry
 from retina_core.specs import StageSpec
@@ -17,6 +18,11 @@ class Lesson:
 
     dataset: Dataset
     start: int = 0
+
+
+def content_of(sample: Sample) -> str | list[object]:
+    """What stands for a sample where it is asked whether a training is the same."""
+    return sample.identity if sample.framing == USUAL else [sample.identity, list(sample.framing)]
 
 
 def learnable_lessons(kind: type, lessons: Sequence[Lesson]) -> list[Lesson]:
