@@ -23,6 +23,7 @@ from retina_core.formats.stage_folder import load_stage
 from retina_core.randomness import sample_rngs
 from retina_core.style_photo import read_style
 from retina_core.testing import tiny_eyes
+from retina_core.testing.learning import StopAt, StoppedError
 from retina_core.training.options import Progress
 from retina_migan.config import MIGANConfig
 from retina_migan.stage import MIGANTranslator
@@ -74,7 +75,8 @@ Learn = Callable[..., tuple[MIGANTranslator, Told]]
 @pytest.fixture(scope="module")
 def learn(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Trains a translator for two steps, of some settings each once."""
-    root, made = tmp_path_factory.mktemp("learn"), {}
+    root = tmp_path_factory.mktemp("learn")
+    made: dict[str, tuple[MIGANTranslator, Told]] = {}
 
     def learnt(settings: dict[str, Any]) -> tuple[MIGANTranslator, Told]:
         key = repr(sorted(settings.items()))
@@ -258,6 +260,46 @@ class TestLearning:
         assert provenance["style"]["photographs"] == 2
         hashes = {photo_digest(FilePicture(path).read()) for path in styles.glob("*.png")}
         assert read_seen(stage.folder) == hashes | set(tiny_eyes().seen())
+
+    def test_where_they_lie_is_not_written_down(
+        self, many: tuple[MIGANTranslator, Told], styles: Path
+    ) -> None:
+        folder = many[0].folder
+        assert folder is not None
+        assert read_card(folder).config["style_photos"] == styles.name
+        told = [path.read_text() for path in folder.glob("*.json*")]
+        assert not any(str(styles.parent) in text for text in told)
+
+    def test_a_training_that_was_stopped_draws_the_same_styles(
+        self, styles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RETINA_CACHE", str(tmp_path / "cache"))
+
+        settings = {**TINY, **RANDOM, "style_photos": str(styles), "seen_images": 12, "checkpoint_every": 4}
+
+        def learnt(out: str, listener: StopAt) -> MIGANTranslator:
+            options = FitOptions(device="cpu", listener=listener)
+            made = fit(
+                "image-translator:migan",
+                tiny_eyes(),
+                tmp_path / out,
+                preset="quick",
+                settings=settings,
+                options=options,
+            )
+            assert isinstance(made, MIGANTranslator)
+            return made
+
+        straight = learnt("straight", StopAt(99))
+        with pytest.raises(StoppedError):
+            learnt("stopped", StopAt(8))
+        listener = StopAt(99)
+        resumed = learnt("stopped", listener)
+        assert any("goes on from 4" in line for line in listener.lines)
+        pairs = zip(
+            straight.generator.state_dict().values(), resumed.generator.state_dict().values(), strict=True
+        )
+        assert all(torch.equal(one, other) for one, other in pairs)
 
     def test_it_paints_in_the_manner_of_a_photograph(
         self, many: tuple[MIGANTranslator, Told], styles: Path

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Self
+
 from pydantic import ValidationInfo, field_validator
 
 from retina_core.config import PerceptualConfig, setting
@@ -53,3 +56,8 @@ class StyleConfig(PerceptualConfig):
     def transfers(self) -> bool:
         """Whether a style is learnt."""
         return bool(self.style_photos)
+
+    def published(self) -> Self:
+        """As a stage's folder holds it, which may be given away: the name of the photographs' folder, not its place."""
+        name = Path(self.style_photos).name or "photographs"
+        return self.model_copy(update={"style_photos": name}) if self.transfers else self

@@ -65,7 +65,8 @@ class StyleSource:
             PathError: nothing is there, or no picture is in the folder.
             DatasetError: some of them cannot be read, or show no field of view; a line for each.
         """
-        samples, problems = [], []
+        samples: list[Sample] = []
+        problems: list[str] = []
         found = [self._sample(path) for path in self._files()]
         for sample, examined in zip(found, in_order(partial(examine, look=True), found), strict=True):
             problems += examined.problems

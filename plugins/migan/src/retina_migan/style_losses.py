@@ -13,7 +13,6 @@ Johnson et al. 2016 (arXiv 1603.08155). Departures, each with its reason:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -30,7 +29,7 @@ def gram(maps: Tensor, fov: Tensor) -> Tensor:
 
     Equation 7, as a mean over the f features and the places inside the field of view.
     """
-    inside = F.adaptive_avg_pool2d(fov, maps.shape[-2:])  # b 1 h w
+    inside = F.adaptive_avg_pool2d(fov, (maps.shape[-2], maps.shape[-1]))  # b 1 h w
     weighed = (maps.float() * inside.sqrt()).flatten(2)  # b f hw
     with torch.autocast(maps.device.type, enabled=False):
         products = weighed @ weighed.mT  # b f f
@@ -46,7 +45,7 @@ def style_loss(painted: Sequence[Tensor], style: Sequence[Tensor]) -> Tensor:
 def content_loss(painted: Sequence[Tensor], photos: Sequence[Tensor]) -> Tensor:
     """Mean of (F(x) - F(x^))^2 over features and places of the content block, maps (b f h w) of either (eq. 9)."""
     block = min(CONTENT_BLOCK, len(painted)) - 1
-    return cast(Tensor, (painted[block].float() - photos[block].float()).square().mean())
+    return (painted[block].float() - photos[block].float()).square().mean()
 
 
 def total_variation(painted: Tensor, fov: Tensor) -> Tensor:

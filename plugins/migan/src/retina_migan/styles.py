@@ -75,11 +75,11 @@ class StylesMet(nn.Module):
     def sample(self, rngs: Sequence[torch.Generator]) -> Tensor:
         """Statistics (b n) of made-up styles like those met, one per generator, float32 on the CPU."""
         noise = normal(rngs, STATISTICS)  # b n
-        values, vectors = torch.linalg.eigh(
-            self.covariance.double().cpu()
-        )  # of few styles it has no Cholesky
-        root = (vectors * values.clamp_min(0).sqrt()).float()  # n n
-        return self.mean.float().cpu() + (noise[:, None] * root).sum(2)
+        # The symmetric root: of few styles there is no Cholesky, and eigenvectors alone have no sign.
+        values, vectors = torch.linalg.eigh(self.covariance.double().cpu())
+        root = ((vectors * values.clamp_min(0).sqrt()) @ vectors.mT).float()  # n n
+        drawn: Tensor = self.mean.float().cpu() + (noise[:, None] * root).sum(2)
+        return drawn
 
 
 @torch.no_grad()
