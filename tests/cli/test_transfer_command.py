@@ -212,13 +212,13 @@ class TestTestData:
     ) -> None:
         words = (
             *(*STAGES, "--data", str(home / "one/eyes"), "--test-data", str(home / "two/eyes")),
-            *("--count", "2", "--out", str(tmp_path / "run"), *sets(SETTINGS)),
+            *("--count", "2", "--out", str(tmp_path / "run"), "--evaluator", "none"),
+            *sets({prefix: chosen for prefix, chosen in SETTINGS.items() if prefix != "unet"}),
         )
         done = call("pipeline", *words)
         assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
         assert facts(tmp_path / "run/data.json")["tested_on"] == "eyes"
         assert len(facts(tmp_path / "run/data.json")["test"]) == 1  # of five: its test part
-        assert "of eyes:" in done.stdout
         assert "in eyes, another data set, were tested on" in (tmp_path / "run/report.html").read_text()
         refused = call("pipeline", *words, "--test-part", "all")
         assert refused.exit_code == 2
