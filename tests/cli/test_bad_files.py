@@ -120,7 +120,8 @@ def test_a_list_that_is_none_is_one_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str
 ) -> None:
     line = refused(
-        ["train", "label-generator:dcgan", "--out", str(tmp_path / "out"), "--set", f"data.channels={value}"], capsys
+        ["train", "label-generator:dcgan", "--out", str(tmp_path / "out"), "--set", f"data.channels={value}"],
+        capsys,
     )
     assert "channels" in line
     assert len(line) < 2_000

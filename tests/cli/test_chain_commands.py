@@ -85,7 +85,16 @@ def test_results_go_to_standard_output_and_progress_to_standard_error(work: Path
 def test_train_goes_on_and_does_nothing_twice(work: Path) -> None:
     weights = work / "labels" / "model.safetensors"
     before = weights.stat().st_mtime_ns
-    arguments = ("train", "label-generator:dcgan", "--out", "labels", "--preset", "quick", *PHANTOMS, *sets("", TINY_LABELS))
+    arguments = (
+        "train",
+        "label-generator:dcgan",
+        "--out",
+        "labels",
+        "--preset",
+        "quick",
+        *PHANTOMS,
+        *sets("", TINY_LABELS),
+    )
     retina(work, *arguments)
     assert weights.stat().st_mtime_ns == before
 
@@ -97,7 +106,16 @@ def test_show_says_what_a_stage_folder_holds(work: Path) -> None:
 
 
 def test_init_starts_from_another_folder(work: Path) -> None:
-    arguments = ("train", "label-generator:dcgan", "--out", "more", "--preset", "quick", *PHANTOMS, *sets("", TINY_LABELS))
+    arguments = (
+        "train",
+        "label-generator:dcgan",
+        "--out",
+        "more",
+        "--preset",
+        "quick",
+        *PHANTOMS,
+        *sets("", TINY_LABELS),
+    )
     done = retina(work, *arguments, "--init", "labels", "--seed", "5")
     assert "starts from all weights of labels" in done.stderr
 

@@ -62,7 +62,14 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RETINA_CACHE", str(root / "cache"))
         for name, settings in (("label-generator:dcgan", SHORT), ("spade", TINY), ("pix2pix", SHORT)):
-            fit(name, tiny_eyes(), root / name.rpartition(":")[2], preset="quick", settings=settings, options=CPU)
+            fit(
+                name,
+                tiny_eyes(),
+                root / name.rpartition(":")[2],
+                preset="quick",
+                settings=settings,
+                options=CPU,
+            )
     stage = load_stage(root / "spade", device="cpu")
     assert isinstance(stage, SPADETranslator)
     dark, bright = (

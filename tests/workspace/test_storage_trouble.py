@@ -144,7 +144,17 @@ def test_the_command_says_a_full_disk_in_one_line(tmp_path: Path) -> None:
     settings = [f"--set={key}={value}" for key, value in TINY.items()]
     data = ["--set=data.phantom_count=4", "--set=data.phantom_px=32", "--preset=quick", "--device=cpu"]
     done = subprocess.run(
-        [sys.executable, "-c", script, "train", "label-generator:dcgan", "--out", str(tmp_path / "stage"), *data, *settings],
+        [
+            sys.executable,
+            "-c",
+            script,
+            "train",
+            "label-generator:dcgan",
+            "--out",
+            str(tmp_path / "stage"),
+            *data,
+            *settings,
+        ],
         capture_output=True,
         text=True,
         timeout=240,
