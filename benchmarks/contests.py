@@ -11,6 +11,7 @@ import usual
 from changed import adaptive_augmentation
 from contest import CPU, STILL, Contest, Measured, NotHere, gigaflop, made_up_batch, our_steps, using
 from looped import loop_overhead, reading
+from migan_contests import migan_painting, migan_training
 from pgan_contests import pgan_drawing, pgan_training
 from spade_contests import spade_generator, spade_painting, spade_training
 
@@ -38,12 +39,15 @@ def contests(precision: Measured) -> Iterator[tuple[str, Callable[[], Contest]]]
     yield "dcgan step", lambda: dcgan_training(precision)
     yield "spade step", lambda: spade_training(precision, {})
     yield "pgan step", lambda: pgan_training(precision, {})
+    yield "migan step", lambda: migan_training(precision, {})
     yield "patch discriminator", lambda: patch_discriminator(precision)
     yield "spade generator", lambda: spade_generator(precision, {})
     yield "painting", lambda: painting(precision, goal=1.8)
     yield "painting, compiled", lambda: painting(compiled(precision), goal=5.0)
     yield "painting with spade", lambda: spade_painting(precision, {})
     yield "painting with spade, compiled", lambda: spade_painting(compiled(precision), {})
+    yield "painting with migan", lambda: migan_painting(precision, {})
+    yield "painting with migan, compiled", lambda: migan_painting(compiled(precision), {})
     yield "drawing with pgan", lambda: pgan_drawing(precision, {})
     yield "adaptive augmentation", adaptive_augmentation
     for name in LOOPED:

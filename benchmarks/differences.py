@@ -21,7 +21,11 @@ from retina_core.roles import ImageTranslator
 GOAL: Final = 1.0
 """Of 255, in the mean."""
 
-SHORTER: Mapping[str, Mapping[str, Any]] = {"pix2pix": {}, "spade": {"seen_images": 800}}
+SHORTER: Mapping[str, Mapping[str, Any]] = {
+    "pix2pix": {},
+    "spade": {"seen_images": 800},
+    "migan": {"seen_images": 800},
+}
 """Translators, and in what a training for this departs from the quick preset where none is shipped trained."""
 
 
@@ -61,8 +65,8 @@ def fast_mode_difference(name: str, pictures: int = 16) -> dict[str, Any]:
 
 def _trained(name: str, samples: Dataset, folder: Path, registry: Registry) -> tuple[str, Path]:
     """What the weights are, and the folder of the stage that has them."""
-    if starter := registry.starter(registry.stage(name)):
+    if starter := registry.starter(registry.stage(name, "image-translator")):
         return "the starter", starter
     settings = SHORTER[name]
-    fit(name, samples, folder, preset="quick", settings=settings, registry=registry)
+    fit(f"image-translator:{name}", samples, folder, preset="quick", settings=settings, registry=registry)
     return " ".join(["preset quick", *(f"{key}={value}" for key, value in settings.items())]), folder

@@ -4,7 +4,8 @@
 
 Over label maps of held-back eyes, each painted in ``STYLES`` styles: the deviation of an eye's mean colour from one
 painting to the next, beside that from one real eye to the next, and the mean difference of two paintings of one map,
-pixel by pixel, beside that of two paintings of one map in one style (grain alone). In steps of 255, inside the field of view.
+pixel by pixel, beside that of two paintings of one map in one style (noise alone), where the translator takes a style. In
+steps of 255, inside the field of view.
 """
 
 from __future__ import annotations
@@ -46,17 +47,13 @@ def main() -> None:
     painted = torch.stack(
         [paint_in_styles(stage, m[None], f[None]) for m, f in zip(labels, fov, strict=True)]
     )
-    one_style = torch.stack(
-        [
-            paint_in_styles(stage, m[None], f[None], photo[None] / 255)
-            for m, f, photo in zip(labels, fov, real, strict=True)
-        ]
-    )
+    eyes_of = zip(labels, fov, real, strict=True)
+    one_style = [paint_in_styles(stage, m[None], f[None], p[None] / 255) for m, f, p in eyes_of]
     told = {
         "mean_colour_sd_real_eyes": mean_colour(real, fov).std(0).tolist(),
         "mean_colour_sd_paintings_of_one_map": mean_colour(painted, fov[:, None]).std(1).mean(0).tolist(),
         "difference_of_two_paintings_of_one_map": difference(painted, fov),
-        "difference_in_one_style": difference(one_style, fov),
+        "difference_in_one_style": difference(torch.stack(one_style), fov) if stage.takes_style else None,
     }
     print(json.dumps(told, indent=2))
     if asked.picture:

@@ -26,7 +26,7 @@ from retina_cli.group import RetinaGroup
 from retina_cli.main import main as retina
 from retina_core import errors, hookspecs
 from retina_core.config import PRESETS, DataConfig, StageConfig
-from retina_core.evaluation import figures, scores, shares
+from retina_core.evaluation import curve, figures, matrix, scores, shares
 from retina_core.formats import stage_card
 from retina_core.grading.settings import GraderSettings
 from retina_core.registry import Registry, Row
@@ -150,7 +150,7 @@ def configs() -> str:
             spec = registry.stage(name, role)
             if role == "evaluator" and name in registry.names("segmenter"):
                 continue  # the same settings as the segmenter's
-            head = f"## {name}\n\n{spec.summary}. See [its page](stages/{name}.md)."
+            head = f"## {registry.reference(spec)}\n\n{spec.summary}. See [its page](stages/{name}.md)."
             sections.append(f"{head}\n\n{_settings(registry.config_class(spec))}")
     told = "What can be set about the data: `--set data.KEY=VALUE`."
     sections.append(f"## data\n\n{told}\n\n{_settings(DataConfig)}")
@@ -193,11 +193,13 @@ def figure_kinds() -> str:
 
 def sweep_table() -> str:
     """The keys of ``sweep.json``, and of the parts within it."""
-    parts = [
-        f"`{part.__name__}`:\n\n{fields(part)}"
-        for part in (shares.SweptShare, shares.ChannelRow, shares.Measured)
-    ]
-    return "\n\n".join([fields(shares.SweepTable), "Within it:", *parts])
+    return of_parts(shares.SweepTable, shares.SweptShare, shares.ChannelRow, shares.Measured)
+
+
+def of_parts(whole: type, *parts: type) -> str:
+    """The keys of a class that becomes JSON, and of those within it."""
+    told = [f"`{part.__name__}`:\n\n{fields(part)}" for part in parts]
+    return "\n\n".join([fields(whole), "Within it:", *told])
 
 
 def _figure(name: str, kind: type) -> str:
@@ -306,6 +308,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "scores": lambda: fields(scores.Score),
     "figures": figure_kinds,
     "sweep": sweep_table,
+    "curve": lambda: of_parts(curve.LearningCurve, curve.CurvePoint),
+    "transfer": lambda: of_parts(matrix.Transfer, matrix.TransferSet, matrix.TransferCell),
     "contracts": contracts,
     "error-tree": error_tree,
 }

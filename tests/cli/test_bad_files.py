@@ -120,7 +120,8 @@ def test_a_list_that_is_none_is_one_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str
 ) -> None:
     line = refused(
-        ["train", "dcgan", "--out", str(tmp_path / "out"), "--set", f"data.channels={value}"], capsys
+        ["train", "label-generator:dcgan", "--out", str(tmp_path / "out"), "--set", f"data.channels={value}"],
+        capsys,
     )
     assert "channels" in line
     assert len(line) < 2_000
@@ -136,7 +137,7 @@ def test_names_that_no_system_allows_are_one_error(
             ["generate", "--labels", path, "--translator", path, "--count", "1", "--out", str(tmp_path)],
             capsys,
         )
-        refused(["train", "dcgan", "--init", path, "--out", str(tmp_path / "out")], capsys)
+        refused(["train", "label-generator:dcgan", "--init", path, "--out", str(tmp_path / "out")], capsys)
 
 
 @pytest.mark.parametrize("content", ['{"schema": 9}', "[" * 100_000, '{"name": "\\u001b[31m"}', "\ufeff{}"])

@@ -48,7 +48,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which both stages are trained and pairs are generated, each by its own command."""
     folder = tmp_path_factory.mktemp("work")
     quick = ["--preset", "quick", *PHANTOMS]
-    retina(folder, "train", "dcgan", "--out", "labels", *quick, *sets("", TINY_LABELS))
+    retina(folder, "train", "label-generator:dcgan", "--out", "labels", *quick, *sets("", TINY_LABELS))
     retina(folder, "train", "image-translator:pix2pix", "--out", "translator", *quick, *sets("", TINY_PHOTOS))
     retina(
         folder,
@@ -85,7 +85,16 @@ def test_results_go_to_standard_output_and_progress_to_standard_error(work: Path
 def test_train_goes_on_and_does_nothing_twice(work: Path) -> None:
     weights = work / "labels" / "model.safetensors"
     before = weights.stat().st_mtime_ns
-    arguments = ("train", "dcgan", "--out", "labels", "--preset", "quick", *PHANTOMS, *sets("", TINY_LABELS))
+    arguments = (
+        "train",
+        "label-generator:dcgan",
+        "--out",
+        "labels",
+        "--preset",
+        "quick",
+        *PHANTOMS,
+        *sets("", TINY_LABELS),
+    )
     retina(work, *arguments)
     assert weights.stat().st_mtime_ns == before
 
@@ -97,18 +106,27 @@ def test_show_says_what_a_stage_folder_holds(work: Path) -> None:
 
 
 def test_init_starts_from_another_folder(work: Path) -> None:
-    arguments = ("train", "dcgan", "--out", "more", "--preset", "quick", *PHANTOMS, *sets("", TINY_LABELS))
+    arguments = (
+        "train",
+        "label-generator:dcgan",
+        "--out",
+        "more",
+        "--preset",
+        "quick",
+        *PHANTOMS,
+        *sets("", TINY_LABELS),
+    )
     done = retina(work, *arguments, "--init", "labels", "--seed", "5")
     assert "starts from all weights of labels" in done.stderr
 
 
 def test_evaluate_compares_every_regime(work: Path) -> None:
     arguments = ["evaluate", "--synthetic", "pairs", "--evaluator", "unet", "--out", "evaluation", "--json"]
-    regimes = ["--regime", "real,synth,mix:25,finetune", "--preset", "quick", *PHANTOMS]
+    regimes = ["--regime", "real,synth,both,mix:25,finetune", "--preset", "quick", *PHANTOMS]
     done = retina(work, *arguments, *regimes, *sets("unet.", TINY_UNET))
     (found,) = json.loads(done.stdout)
     dice = {row["regime"] for row in found["scores"] if row["name"] == "dice" and row["reference"] is None}
-    assert dice == {"REAL", "SYNTH", "MIX(25)", "FINETUNE"}
+    assert dice == {"REAL", "SYNTH", "BOTH", "MIX(25)", "FINETUNE"}
     assert found["evaluator"] == "unet"
 
 

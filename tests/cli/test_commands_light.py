@@ -67,7 +67,7 @@ class TestList:
 
 class TestShow:
     def test_settings_are_shown_with_type_presets_meaning_and_source(self) -> None:
-        shown = json.loads(retina("show", "dcgan", "--json").stdout)
+        shown = json.loads(retina("show", "label-generator:dcgan", "--json").stdout)
         assert shown["role"] == "label-generator"
         assert shown["presets"] == ["quick", "standard", "paper"]
         settings = {row["name"]: row for row in shown["settings"]}
@@ -75,7 +75,9 @@ class TestShow:
         keys = ["name", "type", "default", "presets", "meaning", "unit", "source"]
         assert list(settings["resolution"]) == keys
 
-    @pytest.mark.parametrize("stage", ["dcgan", "pix2pix", "unet", "evaluator:unet"])
+    @pytest.mark.parametrize(
+        "stage", ["label-generator:dcgan", "pair-generator:dcgan", "pix2pix", "unet", "evaluator:unet"]
+    )
     def test_every_setting_has_a_meaning(self, stage: str) -> None:
         assert all(row["meaning"] for row in json.loads(retina("show", stage, "--json").stdout)["settings"])
         assert "learning_rate" in retina("show", stage).stdout
@@ -165,7 +167,7 @@ class TestRefusals:
         assert "--bad" in refusal("list", "--bad")
 
     def test_missing_option(self) -> None:
-        assert "--out" in refusal("train", "dcgan")
+        assert "--out" in refusal("train", "label-generator:dcgan")
 
     def test_unknown_prefix_names_the_nearest(self) -> None:
         assert "did you mean 'labels'" in refusal(*self.PIPELINE, "--set", "lables.resolution=64")
@@ -173,23 +175,25 @@ class TestRefusals:
 
     def test_setting_without_a_value(self) -> None:
         assert "is not labels.KEY=VALUE" in refusal(*self.PIPELINE, "--set", "labels.resolution")
-        assert "is not KEY=VALUE" in refusal("train", "dcgan", "--out", "x", "--set", "64")
+        assert "is not KEY=VALUE" in refusal("train", "label-generator:dcgan", "--out", "x", "--set", "64")
 
     def test_unknown_key_names_the_nearest(self) -> None:
         assert "did you mean 'resolution'" in refusal(
-            "train", "dcgan", "--out", "x", "--set", "resolutoin=64"
+            "train", "label-generator:dcgan", "--out", "x", "--set", "resolutoin=64"
         )
         assert "did you mean 'test_share'" in refusal(
-            "train", "dcgan", "--out", "x", "--set", "data.testshare=1"
+            "train", "label-generator:dcgan", "--out", "x", "--set", "data.testshare=1"
         )
 
     def test_value_out_of_bounds(self) -> None:
         assert "resolution='3' cannot be used" in refusal(
-            "train", "dcgan", "--out", "x", "--set", "resolution=3"
+            "train", "label-generator:dcgan", "--out", "x", "--set", "resolution=3"
         )
 
     def test_unknown_preset(self) -> None:
-        assert "did you mean 'quick'" in refusal("train", "dcgan", "--out", "x", "--preset", "qick")
+        assert "did you mean 'quick'" in refusal(
+            "train", "label-generator:dcgan", "--out", "x", "--preset", "qick"
+        )
 
     def test_stage_of_another_role(self) -> None:
         assert "not a label-generator" in refusal(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 TRAIN = [
-    *("train", "dcgan", "--out", "stage", "--preset", "quick", "--device", "cpu"),
+    *("train", "label-generator:dcgan", "--out", "stage", "--preset", "quick", "--device", "cpu"),
     *("--set", "data.phantom_count=6", "--set", "data.phantom_px=48"),
     *(
         "--set",

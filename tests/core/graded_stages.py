@@ -1,4 +1,6 @@
-"""Tiny stages that learn nothing: a generator that takes grades, one that does not, a copyist, and a finder of vessels."""
+"""Tiny stages that learn nothing: a generator that takes grades, one that does not, a copyist, one that draws pairs, and a
+finder of vessels.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from retina_core.api import FilterSpec, StageSpec, hookimpl
 from retina_core.config import PRESETS, StageConfig, setting
 from retina_core.formats.stage_folder import save_stage
 from retina_core.registry import Registry, Row
-from retina_core.roles import ImageTranslator, LabelGenerator, Segmenter
+from retina_core.roles import ImageTranslator, LabelGenerator, PairGenerator, Segmenter
 from retina_core.stages import Priors, Stage
 
 CHANNELS = ("optic_disc", "haemorrhage")
@@ -58,6 +60,21 @@ class Copyist(ImageTranslator):
         return labels.amax(1, keepdim=True).expand(-1, 3, -1, -1) * fov
 
 
+class Stamps(PairGenerator):
+    """Draws a row of each channel where its generator puts it, white on a photograph that is red everywhere."""
+
+    name, sharp = "stamps", True
+
+    def sample_pairs(self, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+        labels = torch.zeros(len(rngs), len(self.channels), 16, 16)
+        for one, rng in zip(labels, rngs, strict=True):
+            for plane in one:
+                plane[int(torch.randint(16, (), generator=rng))] = 1
+        photos = labels.amax(1, keepdim=True).repeat(1, 3, 1, 1)
+        photos[:, 0] = 1
+        return labels, photos
+
+
 class Finder(Segmenter):
     """Takes the right half of a photograph for vessels, or what is bright: ``thresholds`` says of which."""
 
@@ -90,6 +107,11 @@ def registry(*filters: FilterSpec) -> Registry:
         @hookimpl
         def retina_image_translators() -> list[StageSpec]:
             return [spec(Copyist)]
+
+        @staticmethod
+        @hookimpl
+        def retina_pair_generators() -> list[StageSpec]:
+            return [spec(Stamps)]
 
         @staticmethod
         @hookimpl

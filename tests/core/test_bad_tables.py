@@ -405,7 +405,7 @@ def test_marks_outside_of_the_field_of_view_are_none(folders: Any, readers: Any)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "arguments", [["data", "inspect"], ["train", "dcgan", "--preset", "quick", "--data"]]
+    "arguments", [["data", "inspect"], ["train", "label-generator:dcgan", "--preset", "quick", "--data"]]
 )
 def test_the_command_gives_one_error_and_no_traceback(folders: Any, arguments: list[str]) -> None:
     root = folders.plain(name="Ordner mit Ümlauten 網膜")

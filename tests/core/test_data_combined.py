@@ -15,7 +15,7 @@ from retina_core.data.opening import open_dataset
 from retina_core.errors import DatasetError, InvalidValueError, PathError
 from retina_core.formats.stage_card import write_seen
 from retina_core.run_plan import PipelineRequest
-from retina_core.training.fit import learnable
+from retina_core.training.lessons import learnable
 from retina_core.training.seen import signatures_of
 
 

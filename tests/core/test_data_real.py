@@ -10,11 +10,13 @@ import pytest
 
 from retina_core.config import DataConfig
 from retina_core.data.checking import examine
+from retina_core.data.few_eyes import split_of
 from retina_core.data.fov import derive_fov, paste_back
 from retina_core.data.opening import open_dataset
 from retina_core.data.prepare import prepare_sample
 from retina_core.data.readers.idrid import IDRiDReader
 from retina_core.data.sample import Dataset
+from retina_core.evaluation.elsewhere import crossed_split
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,23 @@ def test_hrf_has_its_counts_and_groups(real_data: Path, opened: dict[Path, Datas
     tested = dataset.split().test
     assert len({sample.group for sample in tested}) == 3
     assert len(tested) == round(len(dataset) / 5)
+
+
+def test_few_eyes_of_chase_db1_are_children_by_children(real_data: Path, opened: dict[Path, Dataset]) -> None:
+    dataset = real(opened, real_data / "CHASE_DB1")
+    parts = [split_of(dataset, 0, DataConfig(train_eyes=count)) for count in (5, 10, 20)]
+    assert [len(part.train) for part in parts] == [5, 10, 20]
+    assert [len({eye.patient for eye in part.train}) for part in parts] == [3, 5, 10]
+    assert {eye.id for eye in parts[0].train} < {eye.id for eye in parts[1].train}
+    assert {len(part.test) for part in parts} == {8}
+
+
+def test_chase_db1_and_hrf_share_no_picture_and_test_each_other(
+    real_data: Path, opened: dict[Path, Dataset]
+) -> None:
+    chase, hrf = (real(opened, real_data / name).split() for name in ("CHASE_DB1", "HRF"))
+    assert crossed_split(chase, hrf.test).test is hrf.test
+    assert len(crossed_split(hrf, chase.test).train) == len(hrf.train)
 
 
 def test_the_derived_fov_is_that_of_hrf(real_data: Path, opened: dict[Path, Dataset]) -> None:

@@ -31,7 +31,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def train(out: Path, registry: Registry | None = None, **options: Any) -> None:
     fit(
-        "dcgan",
+        "label-generator:dcgan",
         tiny_eyes(),
         out,
         preset="quick",

@@ -177,6 +177,10 @@ class TestSources:
         with pytest.raises(UnknownStageError, match="have: one, two"):
             source(registry("two", "one"), perceptual="segmenter", perceptual_segmenter="three")
 
+    def test_of_several_unet_is_taken(self) -> None:
+        found = source(registry("unet", "one"), perceptual="segmenter")
+        assert found.spec.name == "unet"
+
     def test_it_sees_photographs_of_the_borrowers_size_and_is_done_soon(self) -> None:
         config = source(registry("one"), perceptual="segmenter").config
         assert (config.resolution, config.seen_images, config.batch_size) == (128, 300, 8)

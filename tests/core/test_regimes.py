@@ -51,6 +51,7 @@ def result(
     [
         ("real", ("REAL",)),
         ("real,synth,mix:50,finetune", ("REAL", "SYNTH", "MIX(50)", "FINETUNE")),
+        ("real, Both", ("REAL", "BOTH")),
         (" Real , SYNTH ,Mix:5", ("REAL", "SYNTH", "MIX(5)")),
         ("mix:1,mix:99", ("MIX(1)", "MIX(99)")),
         ("MIX(50)", ("MIX(50)",)),
@@ -65,7 +66,7 @@ def test_regimes_are_read_from_words(text: str, regimes: tuple[str, ...]) -> Non
     ["", "real,", "fake", "mix", "mix:", "mix:0", "mix:100", "mix:-5", "mix:5.5", "mix:50%", "real synth"],
 )
 def test_a_word_that_is_no_regime_is_refused_with_the_choices(text: str) -> None:
-    with pytest.raises(InvalidValueError, match="real, synth, mix:1 to mix:99, finetune") as caught:
+    with pytest.raises(InvalidValueError, match="real, synth, mix:1 to mix:99, finetune, both") as caught:
         parse_regimes(text)
     assert caught.value.key == "regime"
     assert caught.value.exit_status == 2
@@ -78,7 +79,7 @@ def test_half_a_bracket_is_no_regime(text: str) -> None:
 
 
 def test_what_is_printed_can_be_asked_for_again() -> None:
-    once = parse_regimes("real,synth,mix:25,finetune")
+    once = parse_regimes("real,synth,both,mix:25,finetune")
     assert parse_regimes(",".join(once)) == once
 
 
@@ -118,11 +119,12 @@ def test_each_regime_has_its_lessons() -> None:
 
     assert told("REAL") == [(0, ids(real))]
     assert told("SYNTH") == [(0, ids(synthetic))]
+    assert told("BOTH") == [(0, [*ids(real), *ids(synthetic)])]
     assert told("FINETUNE") == [(0, ids(synthetic)), (500, ids(real))]
     assert told("MIX(50)") == [(0, [*ids(real), *ids(synthetic)[:4]])]
 
 
-@pytest.mark.parametrize("regime", ["SYNTH", "MIX(50)", "FINETUNE"])
+@pytest.mark.parametrize("regime", ["SYNTH", "BOTH", "MIX(50)", "FINETUNE"])
 def test_only_real_does_without_synthetic_pairs(regime: str) -> None:
     assert len(lessons_for("REAL", eyes(2), None, 10)) == 1
     with pytest.raises(InvalidValueError, match="--synthetic DIR"):

@@ -17,7 +17,7 @@ from retina_core.errors import (
     UnknownStageError,
     WrongRoleError,
 )
-from retina_core.registry import Registry, Row
+from retina_core.registry import LISTED_KINDS, Registry, Row
 
 
 def stage(name: str, role: Any = "label-generator", **changes: Any) -> StageSpec:
@@ -87,7 +87,7 @@ class TestRows:
             bad=plugin(retina_nonsense=[]),
         )
         roles = [row.role for row in registry.rows]
-        order = ["label-generator", "image-translator", "segmenter", "evaluator", "reader", "filter", None]
+        order = [*LISTED_KINDS, None]
         assert roles == sorted(roles, key=order.index)
         assert names(registry, "label-generator") == ["a", "b"]
 

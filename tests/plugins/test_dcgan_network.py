@@ -199,7 +199,7 @@ def test_the_paper_preset_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("RETINA_CACHE", str(tmp_path / "cache"))
     settings = {**TINY, "batch_size": 4, "seen_images": 8}
     stage = fit(
-        "dcgan",
+        "label-generator:dcgan",
         tiny_eyes(),
         tmp_path / "stage",
         preset="paper",

@@ -61,8 +61,15 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     root = tmp_path_factory.mktemp("studio")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RETINA_CACHE", str(root / "cache"))
-        for name, settings in (("dcgan", SHORT), ("spade", TINY), ("pix2pix", SHORT)):
-            fit(name, tiny_eyes(), root / name, preset="quick", settings=settings, options=CPU)
+        for name, settings in (("label-generator:dcgan", SHORT), ("spade", TINY), ("pix2pix", SHORT)):
+            fit(
+                name,
+                tiny_eyes(),
+                root / name.rpartition(":")[2],
+                preset="quick",
+                settings=settings,
+                options=CPU,
+            )
     stage = load_stage(root / "spade", device="cpu")
     assert isinstance(stage, SPADETranslator)
     dark, bright = (

@@ -17,7 +17,8 @@ from retina_core.stages import Batch
 from retina_core.testing import tiny_eyes
 from retina_core.training.augmentation import Augmentation
 from retina_core.training.context import Learner, StepContext
-from retina_core.training.fit import Lesson, fit
+from retina_core.training.fit import fit
+from retina_core.training.lessons import Lesson
 from retina_core.training.options import FitOptions
 from retina_core.training.processes import Processes
 from retina_unet.config import UNetConfig

@@ -147,6 +147,27 @@ def test_every_contestant_of_pgan_and_spade_steps(
             step()
 
 
+MIGAN = {
+    "resolution": 32,
+    "batch_size": 2,
+    "width": 4,
+    "max_width": 8,
+    "code": 4,
+    "code_width": 4,
+    "discriminator_width": 4,
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_contestant_of_migan_steps(room: Callable[[str], ModuleType], precision: str) -> None:
+    migan = room("migan_contests")
+    for contest in (migan.migan_training(precision, MIGAN), migan.migan_painting(precision, MIGAN)):
+        assert {"ours", "plain"} <= set(contest.contestants)
+        assert (contest.precision, contest.gigaflop > 0) == (precision, True)
+        for step in contest.contestants.values():
+            step()
+
+
 def test_monais_spade_reads_as_many_features_at_each_size(room: Callable[[str], ModuleType]) -> None:
     pytest.importorskip("monai")
     contests = room("spade_contests")
@@ -161,7 +182,14 @@ def test_contests_that_cannot_be_held_say_why(room: Callable[[str], ModuleType])
     contests = room("contests")
     names = [name for name, _ in contests.contests("fp32")]
     assert len(set(names)) == len(names)
-    assert {"spade step", "pgan step", "loop, pgan", "loop, spade", "adaptive augmentation"} <= set(names)
+    assert {
+        "spade step",
+        "pgan step",
+        "migan step",
+        "loop, pgan",
+        "loop, spade",
+        "adaptive augmentation",
+    } <= set(names)
     for name, build in contests.contests("fp32"):
         if name.endswith("compiled"):
             with pytest.raises(room("contest").NotHere, match="bf16"):

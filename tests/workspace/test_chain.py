@@ -284,7 +284,7 @@ def test_what_a_training_began_with_stays_seen(chain: Any, draw_cells: Any, tmp_
     others = open_dataset(draw_cells(tmp_path / "others", count=4, side=40))
     settings = {**chain.request.settings["labels"], "seen_images": 8}
     fit(
-        "dcgan",
+        "label-generator:dcgan",
         others,
         tmp_path / "again",
         preset="quick",

@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from retina_cli.group import RetinaGroup
 from retina_cli.main import main as retina
 from retina_core.formats.phantom_set import write_phantom_set
 from retina_core.registry import Registry
+from retina_core.specs import Role
 
 ROOT = Path(__file__).parents[2]
 STAGE_PAGE = ROOT / "docs/how-to/write-a-stage.md"
@@ -69,23 +70,43 @@ TINY = {
         "batch_size=4",
     ),
     "phantom": ("resolution=32",),
+    "migan": (*TINY_GAN, "code=8", "code_width=4"),
     "pix2pix": TINY_GAN,
     "spade": (*TINY_GAN, "width_px=32", "hidden=4", "latent=4", "style_width=4"),
     "unet": ("resolution=32", "patch_px=16", "width=4", "depth=2", "seen_images=16", "batch_size=4"),
     "vae": ("resolution=32", "width=8", "latent=8", "seen_images=16", "batch_size=4"),
 }
+ROLES: dict[str, Role] = {
+    "labels": "label-generator",
+    "translator": "image-translator",
+    "pairs": "pair-generator",
+}
+"""Option that names a stage -> its role."""
 TINY_DATA = ("phantom_count=6", "phantom_px=48", "channels=vessel")
 """One channel: a generator that saw 16 maps may well draw no disc at all."""
 
 FIXED = {
     "generate": ("--count", "6"),
     "data phantom": ("--count", "6", "--size", "48"),
+    "compare-critics": (
+        *("--critics", "none,pixel", "--set", "data.phantom_count=6", "--set", "data.phantom_px=48"),
+        *("--set", "resolution=32", "--set", "patch_px=16", "--set", "width=4", "--set", "max_width=8"),
+        *("--set", "critic_width=4", "--set", "seen_images=8", "--set", "batch_size=4"),
+        *("--set", "data.channels=vessel"),
+    ),
     "annotate": (
         *("--set", "grader.resolution=32", "--set", "grader.width=4"),
         *("--set", "grader.seen_images=16", "--set", "grader.batch_size=4"),
     ),
 }
 """Command -> what is appended to it, whatever else it says."""
+
+SERIES = {
+    "sweep": ("--seeds", "1"),
+    "learning-curve": ("--seeds", "1", "--eyes", "2,4"),
+    "transfer": ("--seeds", "1", "--count", "4"),
+}
+"""Command that trains a segmenter many times -> what is appended to it, so that it does few times."""
 
 
 @dataclass(frozen=True)
@@ -168,13 +189,13 @@ class Session:
 def tiny(words: Sequence[str]) -> list[str]:
     """What is appended to a command of ``retina`` so that it takes a second."""
     words = words[words.index("retina_cli" if "retina_cli" in words else "retina") + 1 :]
-    named = {"labels": value(words, "--labels"), "translator": value(words, "--translator")}
+    named = {prefix: value(words, f"--{prefix}") for prefix in ROLES}
     evaluators = [words[i + 1] for i, word in enumerate(words) if word == "--evaluator"]
     for file in (Path(word) for word in words if word.endswith(".toml")):
         options = read_experiment(file).options
         named = {prefix: options.get(prefix, name) for prefix, name in named.items()}
         evaluators = evaluators or list(options.get("evaluator", ()))
-    if words[0] in ("pipeline", "sweep"):
+    if words[0] in ("pipeline", *SERIES):
         evaluators = evaluators or ["unet"]
     said = " ".join(words)
     sizes = [f"data.{size}" for size in TINY_DATA if f"data.{size.partition('=')[0]}=" not in said]
@@ -183,21 +204,24 @@ def tiny(words: Sequence[str]) -> list[str]:
         return settings([*sizes, *TINY[stage]])
     if fixed := FIXED.get(words[0] if words[0] != "data" else " ".join(words[:2])):
         return list(fixed)
-    if words[0] not in ("pipeline", "evaluate", "sweep"):
+    if words[0] not in ("pipeline", "evaluate", *SERIES):
         return []
     sizes += [f"{name}.{size}" for name in evaluators for size in TINY.get(name, ())]
     if words[0] == "evaluate":
         return [*settings(sizes), "--seeds", "1"]
-    if not comes_trained(words, named.values()):
+    named = {prefix: name for prefix, name in named.items() if name}
+    if not comes_trained(words, named):
         sizes += [f"{prefix}.{size}" for prefix, name in named.items() for size in TINY[name]]
-    return [*settings(sizes), *(["--seeds", "1"] if words[0] == "sweep" else ["--count", "4"])]
+    return [*settings(sizes), *SERIES.get(words[0], ("--count", "4"))]
 
 
-def comes_trained(words: Sequence[str], stages: Iterable[str]) -> bool:
+def comes_trained(words: Sequence[str], stages: Mapping[str, str]) -> bool:
     """Whether a pipeline uses the starters of its stages as they are: then a setting of theirs would train them."""
     registry, asked = Registry.discover(), {"--data", "--preset", "--init", "--set"} & {*words}
     return (
-        not asked and not words[-1].endswith(".toml") and all(registry.stage(name).starter for name in stages)
+        not asked
+        and not words[-1].endswith(".toml")
+        and all(registry.stage(name, ROLES[prefix]).starter for prefix, name in stages.items())
     )
 
 
@@ -221,6 +245,21 @@ def draw_chase(folder: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             with Image.open(folder.with_name("eyes") / part / f"{index:06}.png") as picture:
                 picture.save(folder / f"Image_{eye}{name}")
+
+
+def draw_hrf(folder: Path) -> None:
+    """Phantoms in the layout of HRF: an eye each of five patients, of two diagnoses."""
+    write_phantom_set(folder.with_name("other-eyes"), 5, 48, seed=11)
+    for index, eye in enumerate(("01_h", "02_h", "03_h", "01_dr", "02_dr")):
+        for part, place in (
+            ("images", f"images/{eye}.jpg"),
+            ("labels/vessel", f"manual1/{eye}.tif"),
+            ("fov", f"mask/{eye}_mask.tif"),
+        ):
+            target = folder / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(folder.with_name("other-eyes") / part / f"{index:06}.png") as picture:
+                picture.save(target)
 
 
 def draw_idrid(folder: Path) -> None:
@@ -274,6 +313,7 @@ def draw_class_numbers(folder: Path) -> None:
 
 PLACES = {
     "path/to/CHASE_DB1": draw_chase,
+    "path/to/HRF": draw_hrf,
     "path/to/IDRiD": draw_idrid,
     "path/to/photographs": draw_folder,
     "path/to/masks": draw_class_numbers,

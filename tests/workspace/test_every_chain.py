@@ -119,7 +119,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fitted]:
         os.environ["RETINA_CACHE"] = before
 
 
-@pytest.mark.parametrize("role", ["label-generator", "image-translator"])
+@pytest.mark.parametrize("role", ["label-generator", "image-translator", "pair-generator"])
 def test_every_stage_has_tiny_settings_in_its_contract(role: str) -> None:
     assert {kind.stage for kind in contracts() if kind.role == role} == set(REGISTRY.names(role))
 
@@ -132,6 +132,22 @@ def test_the_pair_chains(generator: Tiny, translator: Tiny, fitted: Fitted, tmp_
     size = translator.settings["resolution"]
     assert [row["labels_stage"]["name"] for row in rows] == [generator.contract.stage] * 2
     assert [row["translator_stage"]["name"] for row in rows] == [translator.contract.stage] * 2
+    refuse_wrong_pairs(out, rows, size)
+
+
+@pytest.mark.parametrize("generator", tiny("pair-generator"), ids=str)
+def test_a_pair_generator_stands_in_place_of_a_chain(generator: Tiny, fitted: Fitted, tmp_path: Path) -> None:
+    folder = fitted(generator, PAINTED)
+    out = generate(pairs=folder, count=2, out=tmp_path / "pairs", seed=5, options=CPU, registry=REGISTRY)
+    rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+    for row in rows:
+        assert row["labels_stage"] == row["translator_stage"]
+        assert row["labels_stage"]["name"] == generator.contract.stage
+    refuse_wrong_pairs(out, rows, generator.settings["resolution"])
+
+
+def refuse_wrong_pairs(out: Path, rows: list[dict[str, Any]], size: int) -> None:
+    """Two pairs are of one size, black outside, 0 and 255 where labels are, and not the same."""
     for row in rows:
         photo, fov = pixels(out / row["file_name"]), pixels(out / row["fov_file_name"])
         assert photo.shape == (size, size, 3)

@@ -190,7 +190,7 @@ class TestReference:
 
 def documented(text: str) -> dict[str, str]:
     """Section of each command, by its name: ``data inspect`` for ``## retina data inspect PATH``."""
-    found = re.findall(r"^## retina ((?:[a-z]+ ?)+)(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^## retina ((?:[a-z-]+ ?)+)(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
     return {name.strip(): section for name, section in found}
 
 

@@ -105,7 +105,7 @@ def test_each_is_a_row_with_its_reason(site: Path) -> None:
 def test_everything_else_works(site: Path) -> None:
     sound = {(row["role"], row["name"]) for row in listed(site) if row["status"] == "ok"}
     assert {("label-generator", "sound"), ("label-generator", "dcgan"), ("evaluator", "unet")} <= sound
-    for arguments in (["--help"], ["doctor"], ["show", "dcgan"]):
+    for arguments in (["--help"], ["doctor"], ["show", "label-generator:dcgan"]):
         assert retina(site, *arguments).returncode == 0
 
 

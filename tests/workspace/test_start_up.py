@@ -37,7 +37,8 @@ def test_help_and_list_import_nothing_heavy_and_no_pydantic(arguments: list[str]
 
 
 @pytest.mark.parametrize(
-    "arguments", [["show", "dcgan"], ["show", "unet", "--json"], ["doctor"], ["data", "--help"]]
+    "arguments",
+    [["show", "label-generator:dcgan"], ["show", "unet", "--json"], ["doctor"], ["data", "--help"]],
 )
 def test_show_and_doctor_import_nothing_heavy(arguments: list[str]) -> None:
     assert not imported_by(*arguments) & set(HEAVY)

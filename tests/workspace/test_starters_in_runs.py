@@ -37,6 +37,7 @@ CPU = FitOptions(device="cpu", precision="fp32")
 NARROW = {"resolution": 32, "width": 8, "max_width": 16, "discriminator_width": 8, "batch_size": 4}
 EYES = {"phantom_count": 6, "phantom_px": 48}
 LEARNT = {"labels": "dcgan", "translator": "pix2pix"}
+ROLES = {"labels": "label-generator", "translator": "image-translator"}
 HOOKS = {"labels": "retina_label_generators", "translator": "retina_image_translators"}
 PLUGIN = """
 from retina_core.api import hookimpl
@@ -61,7 +62,14 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for prefix, stage in LEARNT.items():
             settings = {**NARROW, "seen_images": 8}
             samples = draw_eyes(phantom_series="starter")
-            fit(stage, samples, home / prefix, preset="quick", settings=settings, options=CPU)
+            fit(
+                f"{ROLES[prefix]}:{stage}",
+                samples,
+                home / prefix,
+                preset="quick",
+                settings=settings,
+                options=CPU,
+            )
             pack_starter(home / prefix, home / "ready_made" / prefix)
             (home / "ready_made" / f"{stage}.py").write_text(
                 PLUGIN.format(stage=stage, prefix=prefix, hook=HOOKS[prefix])
@@ -281,7 +289,7 @@ class TestTrainingOn:
 
     def train(self, ready: Path, out: Path, listener: Any) -> dict[str, Any]:
         stage = fit(
-            "dcgan",
+            "label-generator:dcgan",
             draw_eyes(channels=("fovea", "vessel")),
             out,
             preset="quick",
@@ -357,16 +365,35 @@ class TestCommands:
     def test_train_begins_with_the_starter_where_it_is_asked_to(self, ready: Path, tmp_path: Path) -> None:
         quick = ["--preset", "quick", "--set", "seen_images=8", "--set", "resolution=32", *self.SMALL]
         done = retina(
-            registry_of("labels"), "train", "dcgan", "--init", "starter", "--out", tmp_path / "a", *quick
+            registry_of("labels"),
+            "train",
+            "label-generator:dcgan",
+            "--init",
+            "starter",
+            "--out",
+            tmp_path / "a",
+            *quick,
         )
         assert done.exit_code == 0, done.output
         assert "dcgan: starts from all weights of the starter of retina-dcgan 0.1.0" in done.stderr
         refused = retina(
-            registry_of(), "train", "dcgan", "--init", "starter", "--out", tmp_path / "b", *quick
+            registry_of(),
+            "train",
+            "label-generator:dcgan",
+            "--init",
+            "starter",
+            "--out",
+            tmp_path / "b",
+            *quick,
         )
         assert (refused.exit_code, "dcgan ships no starter" in refused.stderr) == (2, True)
 
     def test_show_says_that_a_stage_comes_trained(self) -> None:
-        assert "comes trained" in retina(registry_of("labels"), "show", "dcgan").stdout
-        assert "comes trained" not in retina(registry_of(), "show", "dcgan").stdout
-        assert json.loads(retina(registry_of("labels"), "show", "dcgan", "--json").stdout)["starter"] is True
+        assert "comes trained" in retina(registry_of("labels"), "show", "label-generator:dcgan").stdout
+        assert "comes trained" not in retina(registry_of(), "show", "label-generator:dcgan").stdout
+        assert (
+            json.loads(retina(registry_of("labels"), "show", "label-generator:dcgan", "--json").stdout)[
+                "starter"
+            ]
+            is True
+        )

@@ -35,7 +35,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def train(out: Path) -> bytes:
     """A short training; gives its weights."""
-    fit("dcgan", tiny_eyes(), out, preset="quick", settings=TINY, options=CPU)
+    fit("label-generator:dcgan", tiny_eyes(), out, preset="quick", settings=TINY, options=CPU)
     return (out / "model.safetensors").read_bytes()
 
 
@@ -144,7 +144,17 @@ def test_the_command_says_a_full_disk_in_one_line(tmp_path: Path) -> None:
     settings = [f"--set={key}={value}" for key, value in TINY.items()]
     data = ["--set=data.phantom_count=4", "--set=data.phantom_px=32", "--preset=quick", "--device=cpu"]
     done = subprocess.run(
-        [sys.executable, "-c", script, "train", "dcgan", "--out", str(tmp_path / "stage"), *data, *settings],
+        [
+            sys.executable,
+            "-c",
+            script,
+            "train",
+            "label-generator:dcgan",
+            "--out",
+            str(tmp_path / "stage"),
+            *data,
+            *settings,
+        ],
         capture_output=True,
         text=True,
         timeout=240,
@@ -167,7 +177,7 @@ registry = Registry.discover()
 if os.getuid() == 0:
     os.setgroups([]); os.setgid({nobody}); os.setuid({nobody})
 try:
-    fit("dcgan", tiny_eyes(), Path(sys.argv[1]) / "stage", preset="quick", settings={settings}, registry=registry)
+    fit("label-generator:dcgan", tiny_eyes(), Path(sys.argv[1]) / "stage", preset="quick", settings={settings}, registry=registry)
 except StorageError as error:
     print(error)
 """

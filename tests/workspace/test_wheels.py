@@ -30,11 +30,13 @@ assert home in Path(retina_dcgan.__file__).resolve().parents, retina_dcgan.__fil
 
 registry = Registry.discover()
 stages = [row for row in registry.rows if row.distribution != "retina-core"]
-assert [(row.name, row.distribution, row.status) for row in stages] == [("dcgan", "retina-dcgan", "ok")], stages
+found = {(row.role, row.name, row.distribution, row.status) for row in stages}
+roles = ("label-generator", "pair-generator")
+assert found == {(role, "dcgan", "retina-dcgan", "ok") for role in roles}, stages
 
 eyes = open_dataset("phantom", config=DataConfig(phantom_count=6, phantom_px=48, channels=("vessel",)))
 settings = {"resolution": 32, "seen_images": 8, "batch_size": 4, "width": 4, "discriminator_width": 4}
-fit("dcgan", eyes.split().train, out / "labels", settings=settings)
+fit("label-generator:dcgan", eyes.split().train, out / "labels", settings=settings)
 labels = load_stage(out / "labels").sample(sample_rngs(0, 2))
 assert labels.shape == (2, 1, 32, 32), labels.shape
 assert 0 <= labels.min() and labels.max() <= 1

@@ -56,7 +56,8 @@ def print_scores(scores: Scores) -> None:
     ]
     grade = ["grade"] if graded else []
     columns = ["score", "trained on", "channel", *grade, "value", "95 %", "reference"]
-    print_table(columns, rows, title=scores.evaluator)
+    by = f", protocol {scores.protocol}" if scores.protocol else ""
+    print_table(columns, rows, title=f"{scores.evaluator}{by}")
 
 
 def _number(value: float | None) -> str:

@@ -25,7 +25,7 @@ def print_ending(run: Path, report: Path) -> None:
         if evaluation.scores and (rows := dice_rows(evaluation.scores, contents)):
             channels = [(channel or "all").replace("_", " ") for channel in _channels(evaluation.scores)]
             head = f"{evaluation.name} trained on"
-            print_line(f"Dice on {eyes} kept back:")
+            print_line(f"Dice on {eyes} {_origin(contents)}:")
             print_table([head, *channels], rows)
             print_line()
     print_line(f"pairs   {run / 'synthetic'} ({len(contents.pairs)})")
@@ -69,6 +69,12 @@ def refused_words(contents: RunContents) -> str:
 
 def _kind(contents: RunContents) -> str:
     return "phantom" if contents.facts.get("phantom") else "photograph"
+
+
+def _origin(contents: RunContents) -> str:
+    """Where test eyes come from."""
+    elsewhere = contents.facts.get("tested_on")
+    return f"of {elsewhere}" if elsewhere else "kept back"
 
 
 def _channels(scores: Scores) -> list[str | None]:

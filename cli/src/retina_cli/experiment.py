@@ -32,12 +32,13 @@ from retina_core.errors import PathError, UnknownKeyError
 
 MOST_BYTES = 2**20
 """What is read of a file."""
-NAMED = {"labels": "stage", "translator": "stage", "data": "path"}
+NAMED = {"labels": "stage", "translator": "stage", "pairs": "stage", "data": "path"}
 """Tables that say what they are about, and the key that they say it with; the rest of the table are settings."""
 OPTIONS: dict[str, type | tuple[type, ...]] = {
     **{
         "labels": str,
         "translator": str,
+        "pairs": str,
         "data": (str, list),
         "evaluator": (str, list),
         "reader": (str, list),
@@ -52,10 +53,12 @@ OPTIONS: dict[str, type | tuple[type, ...]] = {
         "precision": str,
         "track": (str, list),
     },
+    **{"test_data": (str, list), "test_part": str, "test_reader": (str, list)},
+    **{"protocol": str},
     **{"grade": (int, str), "unseen_grade": bool, "filter": (str, list), "vessels": str},
 }
 """Top-level keys and what they hold."""
-REPEATED = ("data", "evaluator", "filter", "reader", "track")
+REPEATED = ("data", "evaluator", "filter", "reader", "test_data", "test_reader", "track")
 PARAMETERS = {"filter": "filters"}
 """What the command's function calls an option where that is not its key."""
 

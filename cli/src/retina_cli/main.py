@@ -33,6 +33,12 @@ COMMANDS = {
         f"{_ROOM}.pipeline:pipeline", "Train, generate, evaluate and report in one run folder.", _TRAIN
     ),
     "sweep": Entry(f"{_ROOM}.sweep:sweep", "Say how much synthetic data helps, share by share.", _TRAIN),
+    "learning-curve": Entry(
+        f"{_ROOM}.learning_curve:learning_curve", "The same at several numbers of training eyes.", _TRAIN
+    ),
+    "transfer": Entry(
+        f"{_ROOM}.transfer:transfer", "Train on each of several data sets, and test on all of them.", _TRAIN
+    ),
 }
 """Name -> where the command is, and its line of ``retina --help``; plugins' commands come after these."""
 

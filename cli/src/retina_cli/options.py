@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from retina_cli.listener import ConsoleListener
     from retina_core.config import DataConfig
     from retina_core.registry import Registry
-    from retina_core.specs import StageSpec
+    from retina_core.specs import Role, StageSpec
     from retina_core.training.options import FitOptions
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -29,6 +29,11 @@ preset = click.option(
 )
 pipeline_preset = click.option(
     "--preset", metavar="NAME", help="quick, standard or paper.  [default: quick for phantoms, else standard]"
+)
+protocol = click.option(
+    "--protocol",
+    metavar="NAME",
+    help="Train and test segmenters as a paper did, by its name: migan.  [default: retina's own way]",
 )
 seed = click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="What randomness follows."
@@ -52,6 +57,35 @@ data = click.option(
     metavar="PATH",
     help="A data set's folder, or phantom; repeatable: several are combined.",
 )
+
+
+def test_data(command: Command) -> Command:
+    """``--test-data``, ``--test-part`` and ``--test-reader``."""
+    command = click.option(
+        "--test-reader",
+        metavar="NAME",
+        multiple=True,
+        callback=_one_or_several,
+        help="Who reads the data of --test-data; default: whoever knows its layout. Repeatable.",
+    )(command)
+    command = click.option(
+        "--test-part",
+        type=click.Choice(("test", "all")),
+        default="test",
+        show_default=True,
+        help="What of --test-data is tested on: its test part, by its official split or held out as for training, or all.",
+    )(command)
+    return click.option(
+        "--test-data",
+        "test_data",
+        metavar="PATH",
+        multiple=True,
+        callback=_one_or_several,
+        help="Another data set, whose eyes are tested on instead of the test part of --data; repeatable: several are "
+        "combined.",
+    )(command)
+
+
 reader = click.option(
     "--reader",
     metavar="NAME",
@@ -68,8 +102,8 @@ init = click.option(
 pipeline_init = click.option(
     "--init",
     metavar="starter|none|DIR",
-    help="Begin training with the starters that the plugins ship, from nothing, or with labels/ and translator/ of a "
-    "run. Not given: with --data, each stage that ships a starter begins with it, but in --preset paper; for "
+    help="Begin training with the starters that the plugins ship, from nothing, or with labels/ and translator/ "
+    "(or pairs/) of a run. Not given: with --data, each stage that ships a starter begins with it, but in --preset paper; for "
     "phantoms, a starter is used as it is where neither --preset nor a setting of its stage is given, and everything "
     "else begins from nothing.",
 )
@@ -127,6 +161,61 @@ filters = click.option(
     help="A filter that looks at each pair, and has it drawn again; repeatable; none: no filter does.  [default: all that "
     "are installed]",
 )
+
+
+def stages(command: Command) -> Command:
+    """``--labels``, ``--translator`` and ``--pairs``: who makes the pairs."""
+    command = click.option(
+        "--pairs",
+        metavar="NAME",
+        help="Pair generator, in place of a label generator and an image translator.",
+    )(command)
+    command = click.option("--translator", metavar="NAME", help="Image translator; needed with --labels.")(
+        command
+    )
+    return click.option("--labels", metavar="NAME", help="Label generator; needed unless there are --pairs.")(
+        command
+    )
+
+
+def check_stages(labels: object, translator: object, pairs: object) -> None:
+    """Refuse stages that do not make pairs: a label generator and a translator do together, a pair generator alone.
+
+    Raises:
+        click.BadParameter: ``--pairs`` stands beside one of the others.
+        click.MissingParameter: one of these is missing.
+    """
+    context = click.get_current_context()
+    given = {"labels": labels, "translator": translator}
+    if pairs is not None:
+        if others := [f"--{name}" for name, value in given.items() if value is not None]:
+            reason = (
+                f"it stands in place of --labels and --translator; leave it out, or {' and '.join(others)}"
+            )
+            raise click.BadParameter(reason, context, param_hint="--pairs")
+        return
+    for parameter in context.command.params:
+        if parameter.name in given and given[parameter.name] is None:
+            said = "Name a label generator and a translator, or a pair generator with --pairs"
+            raise click.MissingParameter(said, context, parameter)
+
+
+def named_stages(
+    registry: Registry, labels: str | None, translator: str | None, pairs: str | None
+) -> dict[str, str]:
+    """Prefix of settings -> name of each stage that makes the pairs, as the plugins have it.
+
+    Raises:
+        click.UsageError: as ``check_stages``.
+        PluginError: one is not to be had.
+    """
+    check_stages(labels, translator, pairs)
+    asked: dict[str, tuple[str | None, Role]] = {
+        "labels": (labels, "label-generator"),
+        "translator": (translator, "image-translator"),
+        "pairs": (pairs, "pair-generator"),
+    }
+    return {prefix: registry.stage(name, role).name for prefix, (name, role) in asked.items() if name}
 
 
 def drawing(command: Command) -> Command:

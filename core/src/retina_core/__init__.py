@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from retina_core.evaluation.scores import Scores as Scores
     from retina_core.formats.stage_folder import load_stage as load_stage
     from retina_core.generation import generate as generate
+    from retina_core.learning_curve import LearningCurveRequest as LearningCurveRequest
+    from retina_core.learning_curve import run_learning_curve as run_learning_curve
     from retina_core.pipeline import run_pipeline as run_pipeline
     from retina_core.randomness import sample_rngs as sample_rngs
     from retina_core.registry import Registry as Registry
     from retina_core.roles import Evaluator as Evaluator
     from retina_core.roles import ImageTranslator as ImageTranslator
     from retina_core.roles import LabelGenerator as LabelGenerator
+    from retina_core.roles import PairGenerator as PairGenerator
     from retina_core.roles import Segmenter as Segmenter
     from retina_core.run_plan import PipelineRequest as PipelineRequest
     from retina_core.specs import API_VERSION as API_VERSION
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from retina_core.sweep import run_sweep as run_sweep
     from retina_core.training.fit import fit as fit
     from retina_core.training.options import FitOptions as FitOptions
+    from retina_core.transfer import TransferRequest as TransferRequest
+    from retina_core.transfer import run_transfer as run_transfer
 
 _HOMES = {
     "API_VERSION": "retina_core.specs",
@@ -37,11 +42,14 @@ _HOMES = {
     "FitOptions": "retina_core.training.options",
     "ImageTranslator": "retina_core.roles",
     "LabelGenerator": "retina_core.roles",
+    "LearningCurveRequest": "retina_core.learning_curve",
+    "PairGenerator": "retina_core.roles",
     "PipelineRequest": "retina_core.run_plan",
     "Registry": "retina_core.registry",
     "Scores": "retina_core.evaluation.scores",
     "Segmenter": "retina_core.roles",
     "SweepRequest": "retina_core.sweep",
+    "TransferRequest": "retina_core.transfer",
     "annotate": "retina_core.annotation.running",
     "evaluate": "retina_core.evaluation.running",
     "fit": "retina_core.training.fit",
@@ -49,8 +57,10 @@ _HOMES = {
     "load_stage": "retina_core.formats.stage_folder",
     "open_dataset": "retina_core.data.opening",
     "prepare": "retina_core.data.prepare",
+    "run_learning_curve": "retina_core.learning_curve",
     "run_pipeline": "retina_core.pipeline",
     "run_sweep": "retina_core.sweep",
+    "run_transfer": "retina_core.transfer",
     "sample_rngs": "retina_core.randomness",
 }
 

@@ -15,7 +15,7 @@ from retina_core.randomness import sample_rng
 
 if TYPE_CHECKING:
     from retina_core.registry import Registry
-    from retina_core.roles import LabelGenerator
+    from retina_core.roles import DrawingStage
 
 
 Wish = int | Literal["uniform", "as-data"]
@@ -36,7 +36,7 @@ class AskedGrades:
     @classmethod
     def of(
         cls,
-        kind: type[LabelGenerator],
+        kind: type[DrawingStage],
         channels: Sequence[str],
         shares: Mapping[int, float],
         wish: int | str | None,
@@ -139,7 +139,7 @@ def at_quantile(shares: Mapping[int, float], place: float) -> int:
 
 
 def _refuse(
-    kind: type[LabelGenerator],
+    kind: type[DrawingStage],
     channels: Sequence[str],
     held: Mapping[int, float],
     wish: Wish,

@@ -220,16 +220,18 @@ class AdaptiveConfig(GANConfig):
 class PerceptualConfig(GANConfig):
     """What a stage can be told that holds its photographs against true ones in borrowed features (``perceptual``)."""
 
-    perceptual: Literal["none", "segmenter", "vgg19"] = setting(
+    perceptual: Literal["none", "segmenter", "vgg19", "random-vgg19"] = setting(
         "none",
         "features in which painted photographs are held against true ones: none; those of a segmenter, fitted on the "
-        "training samples first; or those of VGG-19, whose weights are a file",
+        "training samples first; those of VGG-19, whose weights are a file; or those of a VGG-19 of random weights",
         source=f"{PERCEPTUAL}: VGG-19",
     )
     perceptual_weight: float = setting(
         10.0, "weight of the distance in these features", gt=0, source=f"{PERCEPTUAL}, appendix A"
     )
-    perceptual_segmenter: str = setting("", "segmenter: its name; empty: the one that is installed")
+    perceptual_segmenter: str = setting(
+        "", "segmenter: its name; empty: the one that is installed, or unet among several"
+    )
     perceptual_path: str = setting(
         "",
         "vgg19: torchvision's vgg19-dcbb9e9d.pth, or own weights of VGG-19 as .safetensors; empty: in torch's cache",
@@ -261,6 +263,9 @@ class DataConfig(StageConfig):
     )
     test_share: float = setting(
         0.2, "share of patients held out where there is no official split", gt=0, lt=1
+    )
+    train_eyes: int = setting(
+        0, "annotated training eyes to learn from, a smaller number's among a larger one's; 0: all", ge=0
     )
     phantom_count: int = setting(
         60, "phantom eyes to draw, four in five of them for training", ge=2, le=1_000_000

@@ -129,7 +129,9 @@ class GradeError(RequestError):
         super().__init__(f"--grade {grade} cannot be asked of {generator}: {reason}; {advice}")
 
 
-_COMMANDS = frozenset({"annotate", "evaluate", "generate", "pipeline", "sweep", "train"})
+_COMMANDS = frozenset(
+    {"annotate", "evaluate", "generate", "learning-curve", "pipeline", "sweep", "train", "transfer"}
+)
 _SELF_EXPLAINING = frozenset({"data", "grader", "retina", "training"})
 """Owners of settings that neither ``retina show`` nor a command's help lists; their reasons say what to write."""
 

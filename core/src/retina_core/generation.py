@@ -1,4 +1,4 @@
-"""Pairs out of noise: a label generator draws maps, a translator paints photographs over them."""
+"""Pairs out of noise: a label generator draws maps and a translator paints photographs over them, or one stage does both."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from retina_core.formats.sample_set import SampleSetWriter, SyntheticSample
 from retina_core.formats.stage_card import StageCard, read_card, read_seen, read_signatures
 from retina_core.formats.stage_folder import load_stage
 from retina_core.interruption import stop_requests
-from retina_core.painter import CHUNK, Painter
+from retina_core.painter import CHUNK, Painter, PairPainter, PairSource
 from retina_core.registry import Registry
-from retina_core.roles import ImageTranslator, LabelGenerator
+from retina_core.roles import DrawingStage, ImageTranslator, LabelGenerator, PairGenerator
 from retina_core.screening import Screen
 from retina_core.style_photo import read_style
 from retina_core.synthetic_card import synthetic_card
@@ -33,9 +33,10 @@ from retina_core.vessel_finder import VesselFinder
 
 
 def generate(
-    labels: Path | str,
-    translator: Path | str,
+    labels: Path | str | None = None,
+    translator: Path | str | None = None,
     *,
+    pairs: Path | str | None = None,
     count: int,
     out: Path | str,
     seed: int = 0,
@@ -55,6 +56,7 @@ def generate(
     Args:
         labels: a label generator's folder.
         translator: an image translator's folder.
+        pairs: a pair generator's folder, in place of both.
         count: pairs of the whole run.
         out: the set's folder.
         seed: pair *i* of a seed is always the same pair.
@@ -75,6 +77,7 @@ def generate(
     Raises:
         StageFolderError, ChannelError, SampleSetError: before any work.
         GradeError: the label generator takes no grades, or its training set does not hold this one (before any work).
+        InvalidValueError: ``pairs`` stands beside one of the others, or one of them is missing (before any work).
         InvalidValueError, PathError: the translator takes no style, or the photograph cannot be read.
         UnknownStageError, WrongRoleError: no filter has the name, or ``vessels`` holds no segmenter (before any work).
         BrokenPluginError: a filter cannot be imported (before any work), or fails.
@@ -82,7 +85,7 @@ def generate(
         KeyboardInterrupt: Ctrl-C, or SIGTERM, once the pair at hand was written.
     """
     registry, options = registry or Registry.discover(), options or FitOptions()
-    folders, out = (Path(labels), Path(translator)), Path(out)
+    folders, out = _folders(labels, translator, pairs), Path(out)
     if count < 1 or not 0 <= shard[0] < shard[1]:
         raise InvalidValueError(
             "generate", "count" if count < 1 else "shard", (count, shard), "nothing to draw"
@@ -90,10 +93,10 @@ def generate(
     finder = None if vessels is None else VesselFinder.load(Path(vessels), registry, options.device)
     screen = Screen.installed(registry, filters, finder)
     painter = _load_painter(folders, seed, count, None if style is None else Path(style), options, registry)
-    painter = replace(painter, grades=_grades(painter.generator, grade, unseen_grade, registry))
-    screen = screen.for_channels(painter.generator.channels)
+    painter = replace(painter, grades=_grades(painter.drawing, grade, unseen_grade, registry))
+    screen = screen.for_channels(painter.drawing.channels)
     manner = painter.style.fingerprint if painter.style else None
-    cards = (read_card(folders[0]), read_card(folders[1]))
+    cards = [read_card(folder) for folder in folders]
     with sole_use(out):
         writer = SampleSetWriter(out, _request(cards, count, seed, shard, manner, screen, painter.grades))
         if not writer.complete:
@@ -102,44 +105,67 @@ def generate(
     return out
 
 
+def _folders(
+    labels: Path | str | None, translator: Path | str | None, pairs: Path | str | None
+) -> tuple[Path, ...]:
+    """The folder of a pair generator, or those of a label generator and a translator."""
+    if pairs is not None:
+        if labels is not None or translator is not None:
+            reason = "it stands in place of labels and translator; leave these out, or pairs"
+            raise InvalidValueError("generate", "pairs", str(pairs), reason)
+        return (Path(pairs),)
+    if labels is None or translator is None:
+        missing = "labels" if labels is None else "translator"
+        reason = "give the folders of a label generator and a translator, or that of a pair generator (pairs)"
+        raise InvalidValueError("generate", missing, None, reason)
+    return Path(labels), Path(translator)
+
+
 def _load_painter(
-    folders: tuple[Path, Path],
+    folders: Sequence[Path],
     seed: int,
     count: int,
     style: Path | None,
     options: FitOptions,
     registry: Registry,
-) -> Painter:
+) -> PairSource:
     device = options.device
+    if len(folders) == 1:
+        stage = load_stage(folders[0], role="pair-generator", registry=registry, device=device)
+        if style is not None:
+            reason = f"{stage.name} draws pairs from noise alone, in no given manner; leave --style out"
+            raise InvalidValueError("generate", "style", str(style), reason)
+        return PairPainter(cast(PairGenerator, stage), seed=seed)
     generator = load_stage(folders[0], role="label-generator", registry=registry, device=device)
     translator = load_stage(folders[1], role="image-translator", registry=registry, device=device)
     manner = read_style(style, cast(ImageTranslator, translator)) if style is not None else None
     mode = choose_mode(options.precision, translator.device, count, translator.resolution)
     make_ready(translator, mode)
-    return Painter(cast(LabelGenerator, generator), cast(ImageTranslator, translator), seed, mode, manner)
+    stages = cast(LabelGenerator, generator), cast(ImageTranslator, translator)
+    return Painter(*stages, seed=seed, mode=mode, style=manner)
 
 
 def _grades(
-    generator: LabelGenerator, grade: int | str | None, unseen: bool, registry: Registry
+    generator: DrawingStage, grade: int | str | None, unseen: bool, registry: Registry
 ) -> AskedGrades:
     kind, shares = type(generator), generator.priors.grade_shares
     return AskedGrades.of(kind, generator.channels, shares, grade, unseen=unseen, registry=registry)
 
 
 def _write_all(
-    painter: Painter,
+    painter: PairSource,
     screen: Screen,
-    cards: tuple[StageCard, StageCard],
+    cards: Sequence[StageCard],
     writer: SampleSetWriter,
     indices: Sequence[int],
     options: FitOptions,
     registry: Registry,
 ) -> None:
-    remarks = (painter.grades.told(), screen.unchecked(painter.generator.channels), _left_out(painter))
+    remarks = (painter.grades.told(), screen.unchecked(painter.drawing.channels), _left_out(painter))
     for said in filter(None, remarks):
         options.listener.say(f"pairs: {said}")
     begun, missing = time.monotonic(), [i for i in indices if i not in writer.rows]
-    blank = set(painter.translator.channels) if len(missing) == len(indices) else set()
+    blank = set(painter.painting.channels) if len(missing) == len(indices) else set()
     with stop_requests() as stop:
         for done, sample in enumerate(_samples(painter, screen, cards, missing), start=1):
             row = writer.write(sample)
@@ -154,17 +180,17 @@ def _write_all(
         _say_refused(writer, options)
     for channel in sorted(blank):
         options.listener.say(
-            f"pairs: {painter.generator.name} marked no pixel of {channel} in any map; train it longer"
+            f"pairs: {painter.drawing.name} marked no pixel of {channel} in any map; train it longer"
         )
 
 
 def _samples(
-    painter: Painter, screen: Screen, cards: tuple[StageCard, StageCard], indices: list[int]
+    painter: PairSource, screen: Screen, cards: Sequence[StageCard], indices: list[int]
 ) -> Iterator[SyntheticSample]:
     common = {
         "style": painter.style.fingerprint if painter.style else None,
         "labels_stage": cards[0].facts(),
-        "translator_stage": cards[1].facts(),
+        "translator_stage": cards[-1].facts(),  # of a pair generator the same: it draws and paints
         "phantom": any(card.provenance.get("phantom") for card in cards),
         **screen.facts(),
     }
@@ -174,18 +200,16 @@ def _samples(
             drawn = {"attempt": pair.attempt, "refused": list(pair.refused)}
             strange = {"grade_unseen": True} if pair.grade in painter.grades.strange else {}
             facts = {"seed": painter.seed, **drawn, "grade": pair.grade, **strange, **common}
-            drawn_maps = dict(zip(painter.generator.channels, _bytes(pair.labels), strict=True))
+            drawn_maps = dict(zip(painter.drawing.channels, _bytes(pair.labels), strict=True))
             maps = {name: one for name, one in drawn_maps.items() if name not in painter.unpainted}
             yield SyntheticSample(index, pair.photo, maps, _bytes(pair.fov), facts)
 
 
-def _left_out(painter: Painter) -> str:
+def _left_out(painter: PairSource) -> str:
     """What is drawn and not written; empty where everything is painted."""
     if not (names := painter.unpainted):
         return ""
-    return (
-        f"{', '.join(names)}: drawn, but {painter.translator.name} does not paint it; left out of the pairs"
-    )
+    return f"{', '.join(names)}: drawn, but {painter.painting.name} does not paint it; left out of the pairs"
 
 
 def _say_refused(writer: SampleSetWriter, options: FitOptions) -> None:
@@ -207,9 +231,9 @@ def _lent(screen: Screen) -> list[Path]:
 
 def _finish(
     writer: SampleSetWriter,
-    painter: Painter,
+    painter: PairSource,
     screen: Screen,
-    cards: tuple[StageCard, StageCard],
+    cards: Sequence[StageCard],
     sources: Sequence[Path],
 ) -> None:
     """Write what was seen by all stages that had a part in the set, and its card."""
@@ -217,7 +241,7 @@ def _finish(
     seen = frozenset({manner} if manner else ()).union(*map(read_seen, sources))
     signatures = {key: one for folder in sources for key, one in read_signatures(folder).items()}
     left_out = filter(None, [_left_out(painter)])
-    said = [*painter.grades.remarks(), *screen.remarks(painter.generator.channels), *left_out]
+    said = [*painter.grades.remarks(), *screen.remarks(painter.drawing.channels), *left_out]
     writer.finish(
         sorted(seen), synthetic_card(cards, len(writer.rows), painter.seed, manner, said), signatures
     )
@@ -229,7 +253,7 @@ def _bytes(planes: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def _request(
-    cards: tuple[StageCard, StageCard],
+    cards: Sequence[StageCard],
     count: int,
     seed: int,
     shard: tuple[int, int],

@@ -29,6 +29,12 @@ def retina_image_translators() -> Sequence[StageSpec]:
 
 
 @hookspec
+def retina_pair_generators() -> Sequence[StageSpec]:
+    """Offer stages that draw label maps and their photographs together, from noise."""
+    return ()
+
+
+@hookspec
 def retina_segmenters() -> Sequence[StageSpec]:
     """Offer stages that find label maps in photographs; each is an evaluator of its own name too."""
     return ()
@@ -81,6 +87,7 @@ def retina_run_finished(folder: Path) -> None:
 OFFER_HOOKS: dict[str, str] = {
     "retina_label_generators": "label-generator",
     "retina_image_translators": "image-translator",
+    "retina_pair_generators": "pair-generator",
     "retina_segmenters": "segmenter",
     "retina_evaluators": "evaluator",
     "retina_datasets": "reader",

@@ -66,6 +66,22 @@ class RejectionError(Exception):
     """Why one plugin is not taken; it becomes a row's reason and goes no further."""
 
 
+def chosen_plugins(
+    found: Iterable[Announcement], only: str | None
+) -> tuple[list[Announcement], list[Plugin]]:
+    """The plugins to load, and a broken row for each that was named but is not there."""
+    entries = list(found)
+    if only is None:
+        return entries, []
+    wanted = {name.strip() for name in only.split(",") if name.strip()}
+    installed = {entry.name for entry in entries}
+    missing = [
+        Plugin(Announcement(name, "", "", ""), reason="RETINA_PLUGINS names it, but it is not installed")
+        for name in sorted(wanted - installed)
+    ]
+    return [entry for entry in entries if entry.name in wanted], missing
+
+
 def read_plugin(announcement: Announcement, manager: pluggy.PluginManager, module: object = None) -> Plugin:
     """Import and check one plugin and register its hooks with ``manager``; a broken one is not registered.
 

@@ -1,11 +1,11 @@
-"""The whole in one run folder: train both stages, write pairs, evaluate them. The same request continues."""
+"""The whole in one run folder: train the stages, write pairs, evaluate them. The same request continues."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -79,7 +79,7 @@ class _Run:
         """Each step in turn; those whose results are there are not done again."""
         steps = self._steps()
         self.record.begin(steps)
-        write_json(self.folder / "data.json", _data_facts(self.plan.split))
+        write_json(self.folder / "data.json", _data_facts(self.plan))
         say = self.plan.options.listener.say
         if not all(self.record.is_done(step) for step in steps):
             for line in self.plan.told():
@@ -93,15 +93,16 @@ class _Run:
 
     def _steps(self) -> list[RunStep]:
         stage, pairs = (SEEN, MODEL, PRIORS, CARD), f"synthetic/{METADATA}"
-        cards = [f"labels/{CARD}", f"translator/{CARD}"]
+        cards = [f"{prefix}/{CARD}" for prefix in self.plan.request.stages]
         if self.plan.request.vessels is not None:
             cards.append(str(Path(self.plan.request.vessels).absolute() / CARD))
         evaluators = dict.fromkeys((*self.plan.request.evaluators, "likeness", *self._graded()))
-        painted = f"{self.plan.request.pairs} pairs are drawn and painted"
+        painted = f"{self.plan.request.pair_count} pairs are drawn and painted"
+        *before, painting = [self._stage(prefix, stage) for prefix in self.plan.request.stages]
         return [
-            self._stage("labels", stage),
+            *before,
             *self._borrowing(stage),
-            self._stage("translator", stage),
+            painting,
             RunStep("synthetic", self._generate, (SEEN, METADATA), cards, painted),
             *(
                 RunStep(
@@ -118,7 +119,7 @@ class _Run:
     def _graded(self) -> tuple[str, ...]:
         """The evaluator that says whether grades show, where there are some."""
         plan = self.plan
-        start, spec = plan.starts["labels"], plan.specs["labels"]
+        start, spec = plan.starts[plan.request.drawing], plan.specs[plan.request.drawing]
         return (GRADES,) if draws_grades(plan.request, plan.registry, spec, start, plan.split) else ()
 
     def _stage(self, prefix: str, files: tuple[str, ...]) -> RunStep:
@@ -131,29 +132,26 @@ class _Run:
 
     def _copy(self, starter: Path, prefix: str) -> None:
         copy_starter(starter, self.folder / prefix)
-        self.record.note("perceptual", _compared_in(self.folder))
+        self._note_features()
         spec = self.plan.specs[prefix]
         self.plan.registry.announce(
             "retina_stage_fitted", stage=spec.name, role=spec.role, folder=self.folder / prefix
         )
 
     def _borrowing(self, files: tuple[str, ...]) -> list[RunStep]:
-        """The step that fits what the translator borrows; none where there is nothing to fit."""
-        source = self.plan.source
-        if not isinstance(source, SegmenterSource):
+        """The step that fits what the stage that paints borrows; none where there is nothing to fit."""
+        found = self.plan.borrowings.segmenters
+        if not found:
             return []
-        work = partial(
-            fit_segmenter,
-            source,
-            self.plan.split.train,
-            self.folder / "features",
-            self.plan.options,
-            self.plan.registry,
-        )
-        names = [f"{source.spec.name}/{name}" for name in files]
-        return [
-            RunStep("features", work, names, told=f"{source.spec.name} learns what to compare photographs by")
-        ]
+        names = [f"{source.spec.name}/{name}" for source, _ in found for name in files]
+        told = ", ".join(f"{source.spec.name} learns {task}" for source, task in found)
+        work = partial(self._fit_borrowed, [source for source, _ in found])
+        return [RunStep("features", work, names, told=told)]
+
+    def _fit_borrowed(self, sources: Sequence[SegmenterSource]) -> None:
+        plan = self.plan
+        for source in sources:
+            fit_segmenter(source, plan.split.train, self.folder / "features", plan.options, plan.registry)
 
     def _fit(self, prefix: str) -> None:
         plan = self.plan
@@ -170,13 +168,21 @@ class _Run:
             options=plan.options,
             registry=plan.registry,
         )
-        self.record.note("perceptual", _compared_in(self.folder))
+        self._note_features()
+
+    def _note_features(self) -> None:
+        self.record.note("perceptual", _compared_in(self.folder / self.plan.request.painting))
 
     def _generate(self) -> None:
+        labels, translator, pairs = (
+            self.folder / prefix if prefix in self.plan.request.stages else None
+            for prefix in ("labels", "translator", "pairs")
+        )
         generate(
-            self.folder / "labels",
-            self.folder / "translator",
-            count=self.plan.request.pairs,
+            labels,
+            translator,
+            pairs=pairs,
+            count=self.plan.request.pair_count,
             out=self.folder / "synthetic",
             seed=self.plan.request.seed,
             grade=self.plan.request.grade,
@@ -197,6 +203,7 @@ class _Run:
             preset=plan.request.chosen_preset,
             settings=plan.request.settings.get(name),
             regimes=plan.request.regimes,
+            protocol=plan.request.protocol if name in plan.registry.names("segmenter") else None,
             **plan.request.trainings,
             options=plan.options,
             registry=plan.registry,
@@ -221,14 +228,14 @@ def _facts(plan: RunPlan) -> dict[str, Any]:
         "device": str(device),
         "precision": resolve_precision(plan.options.precision, device),
         "threads": torch.get_num_threads(),
-        "perceptual": _compared_in(plan.request.folder),
+        "perceptual": _compared_in(plan.request.folder / plan.request.painting),
     }
 
 
-def _compared_in(run: Path) -> Any:
-    """The features in which a run's translator compared photographs, as it says itself; nothing before it is there."""
+def _compared_in(painting: Path) -> Any:
+    """The features in which the stage in a folder compared photographs, as it says itself; nothing before it is there."""
     try:
-        return read_card(run / "translator").provenance.get("perceptual", {})
+        return read_card(painting).provenance.get("perceptual", {})
     except StageFolderError:  # none yet, or a damaged one, which the step will meet
         return {}
 
@@ -243,8 +250,10 @@ def _parts(split: Split) -> tuple[Dataset, Dataset]:
     return split.train, split.test
 
 
-def _data_facts(split: Split) -> dict[str, Any]:
+def _data_facts(plan: RunPlan) -> dict[str, Any]:
+    split = plan.split
     train = split.train
+    elsewhere = {} if plan.request.test_data is None else {"tested_on": split.test.name}
     return {
         "schema": SCHEMA,
         "name": train.name,
@@ -259,6 +268,7 @@ def _data_facts(split: Split) -> dict[str, Any]:
         "citation": train.citation,
         "licence": train.licence,
         "notes": list(train.notes),
+        **elsewhere,
     }
 
 

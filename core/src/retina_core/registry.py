@@ -22,6 +22,7 @@ from retina_core.offers import (
     Plugin,
     RejectionError,
     Spec,
+    chosen_plugins,
     import_target,
     read_plugin,
     without_duplicates,
@@ -83,7 +84,7 @@ class Registry:
         """
         found = installed_plugins() if announcements is None else tuple(announcements)
         only = os.environ.get("RETINA_PLUGINS") if only is None else only
-        chosen, missing = _chosen(found, only)
+        chosen, missing = chosen_plugins(found, only)
         manager = _manager()
         read = [read_plugin(entry, manager) for entry in sorted(set(chosen))]
         return cls._from_read(read + missing, manager, reserved_commands)
@@ -143,6 +144,10 @@ class Registry:
             raise WrongRoleError(name, role, [prefix], self.names(role))
         return self._in_role(name, prefix)
 
+    def reference(self, spec: StageSpec) -> str:
+        """What a stage is called in a command: its name, with the role before it where another role has the name too."""
+        return f"{spec.role}:{spec.name}" if len(self._called(spec.name)) > 1 else spec.name
+
     def names(self, kind: str) -> list[str]:
         """What can be had in a role, or as ``"reader"``, ``"filter"`` or ``"command"``, sorted."""
         return sorted(name for offered, name in self._offers if offered == kind)
@@ -158,15 +163,18 @@ class Registry:
         raise UnknownStageError(role, name, self.names(role))
 
     def _in_any_role(self, name: str) -> StageSpec:
-        offers = [self._offers[role, name] for role in ROLES if (role, name) in self._offers]
-        # A segmenter is an evaluator through the core; its bare name means the segmenter.
-        own = [offer for offer in offers if not offer.derived]
+        own = self._called(name)
         if len(own) > 1:
             raise AmbiguousStageError(name, [offer.kind for offer in own])
         if not own:
             self._refuse_broken(name)
             raise UnknownStageError(None, name, {n for role, n in self._offers if role in ROLES})
         return cast(StageSpec, own[0].spec)
+
+    def _called(self, name: str) -> list[Offer]:
+        """The stages of a name. A segmenter is an evaluator through the core; its bare name means the segmenter."""
+        offers = [self._offers[role, name] for role in ROLES if (role, name) in self._offers]
+        return [offer for offer in offers if not offer.derived]
 
     def _refuse_broken(self, name: str, kind: str | None = None) -> None:
         """Raise if a broken plugin bears the name or (of that kind, if given) offers something that does."""
@@ -288,20 +296,6 @@ def _manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager("retina")
     manager.add_hookspecs(hookspecs)
     return manager
-
-
-def _chosen(found: Iterable[Announcement], only: str | None) -> tuple[list[Announcement], list[Plugin]]:
-    """The plugins to load, and a broken row for each that was named but is not there."""
-    entries = list(found)
-    if only is None:
-        return entries, []
-    wanted = {name.strip() for name in only.split(",") if name.strip()}
-    installed = {entry.name for entry in entries}
-    missing = [
-        Plugin(Announcement(name, "", "", ""), reason="RETINA_PLUGINS names it, but it is not installed")
-        for name in sorted(wanted - installed)
-    ]
-    return [entry for entry in entries if entry.name in wanted], missing
 
 
 def _row(offer: Offer) -> Row:

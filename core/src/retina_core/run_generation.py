@@ -14,11 +14,11 @@ from retina_core.evaluation.leaks import refuse_leak
 from retina_core.formats.stage_card import read_card
 from retina_core.formats.stage_folder import read_grade_shares
 from retina_core.registry import Registry
-from retina_core.roles import LabelGenerator
+from retina_core.roles import DrawingStage
 from retina_core.run_starts import Start
 from retina_core.screening import Screen
 from retina_core.specs import StageSpec
-from retina_core.training.fit import learnable
+from retina_core.training.lessons import learnable
 from retina_core.training.priors import shares_of_grades
 from retina_core.vessel_finder import check_finder, has_vessels
 
@@ -35,7 +35,7 @@ def check_generation(
     """Refuse what generation would refuse once the stages are trained.
 
     Args:
-        spec: of the label generator.
+        spec: of the stage that draws label maps.
         start: where it begins.
 
     Raises:
@@ -45,7 +45,7 @@ def check_generation(
         LeakError: that segmenter has seen a photograph of the test part.
     """
     channels, shares = drawn(registry, spec, start, split)
-    kind = cast(type[LabelGenerator], registry.stage_class(spec))
+    kind = cast(type[DrawingStage], registry.stage_class(spec))
     AskedGrades.of(kind, channels, shares, request.grade, unseen=request.unseen_grade, registry=registry)
     if GRADES in request.evaluators and not draws_grades(request, registry, spec, start, split):
         reason = f"{spec.name} draws no grades here, or no training sample with maps has one"
@@ -68,7 +68,7 @@ def draws_grades(
 ) -> bool:
     """Whether pairs will have grades, and training samples with maps too: then it can be said whether they show."""
     channels, shares = drawn(registry, spec, start, split)
-    kind = cast(type[LabelGenerator], registry.stage_class(spec))
+    kind = cast(type[DrawingStage], registry.stage_class(spec))
     wish, unseen = request.grade, request.unseen_grade
     asked = AskedGrades.of(kind, channels, shares, wish, unseen=unseen, registry=registry)
     shared = [channel for channel in split.train.channels if channel in channels]
@@ -78,7 +78,7 @@ def draws_grades(
 def drawn(
     registry: Registry, spec: StageSpec, start: Start, split: Split
 ) -> tuple[Sequence[str], Mapping[int, float]]:
-    """The channels that the label generator will draw, and the shares of grades in what it learns from."""
+    """The channels that a stage will draw, and the shares of grades in what it learns from."""
     if start.folder is not None and not start.trained:
         return read_card(start.folder).channels, read_grade_shares(start.folder)
     masks = bool(getattr(registry.stage_class(spec), "masks_absent", True))

@@ -14,15 +14,18 @@ from retina_core.data.excluding import read_exclusions
 from retina_core.data.opening import PHANTOM, open_dataset
 from retina_core.data.sample import Split
 from retina_core.devices import resolve_device
+from retina_core.errors import InvalidValueError
+from retina_core.evaluation.elsewhere import Elsewhere, crossed_split
+from retina_core.evaluation.paper_protocols import divided, protocol_settings, refuse_idle
 from retina_core.formats.adopting import adopted_config
 from retina_core.formats.stage_card import is_complete, read_card
-from retina_core.perceptual.sources import SegmenterSource, WeightsSource, perceptual_source
 from retina_core.registry import Registry
 from retina_core.run_generation import check_generation
 from retina_core.run_starts import Start, asked_starts, own_starts
 from retina_core.specs import Role, StageSpec
 from retina_core.starters import origin_of
-from retina_core.training.fit import refuse_channels
+from retina_core.training.borrowed import Borrowings
+from retina_core.training.lessons import refuse_channels
 from retina_core.training.options import FitOptions
 from retina_core.training.trackers import check_trackers
 
@@ -34,10 +37,20 @@ DURATIONS: Final = {
     "standard": "an hour or more on a CPU, less on a GPU",
     "paper": "days on a CPU",
 }
+TASKS: Final = {
+    "labels": "draw label maps",
+    "translator": "paint photographs over label maps",
+    "pairs": "draw label maps and photographs together",
+}
+"""What the stage of each prefix learns to do."""
 SHORTEST: Final = "about three minutes on two CPU cores"
 """Where no stage is trained, and an evaluator in ``quick``."""
 
-_LATER: Final[Mapping[str, Any]] = {"grade": None, "unseen_grade": False, "filters": None, "vessels": None}
+_LATER: Final[Mapping[str, Any]] = {
+    **{"grade": None, "unseen_grade": False, "filters": None, "vessels": None},
+    **{"labels": None, "translator": None, "pairs": None},
+    **{"test_data": None, "test_reader": None, "test_part": "test", "protocol": None},
+}
 """What requests were not asked for at first, as it stands where nothing is said: left out of ``run.json`` then, so that a run
 that was begun before goes on."""
 
@@ -46,8 +59,10 @@ that was begun before goes on."""
 class PipelineRequest:
     """What a pipeline is asked for. Two requests that are equal share a run folder."""
 
-    labels: str
-    translator: str
+    labels: str | None = None
+    """A label generator; None where there is a pair generator."""
+    translator: str | None = None
+    """An image translator; None where there is a pair generator."""
     evaluators: tuple[str, ...] = ()
     data: str | tuple[str, ...] = PHANTOM
     """A folder, or several that are combined, or ``phantom``."""
@@ -56,7 +71,7 @@ class PipelineRequest:
     preset: str | None = None
     """``quick``, ``standard``, ``paper``; None: ``quick`` for phantoms, ``standard`` for any other data."""
     init: str | None = None
-    """``none``, ``starter``, a folder that holds ``labels/`` and ``translator/``.
+    """``none``, ``starter``, a folder that holds ``labels/`` and ``translator/``, or ``pairs/``.
 
     None: for phantoms, a stage of which neither preset nor setting is given is its starter, as it is, and any other
     begins from nothing; for other data, a stage that ships a starter learns on from it, but in ``paper``.
@@ -65,7 +80,7 @@ class PipelineRequest:
     seed: int = 0
     out: Path | None = None
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """``labels``, ``translator``, ``data`` or an evaluator's name -> key -> value."""
+    """``labels``, ``translator``, ``pairs``, ``data`` or an evaluator's name -> key -> value."""
     regimes: tuple[str, ...] = ("REAL", "SYNTH")
     grade: int | str | None = None
     """0 to 4, ``uniform`` or ``as-data``; None: as in the training part, for a label generator that takes grades."""
@@ -75,6 +90,47 @@ class PipelineRequest:
     """Names of the filters that look at each pair; None: all that are installed."""
     vessels: str | None = None
     """A segmenter's folder, which finds the vessels of painted photographs where label maps have none."""
+    pairs: str | None = None
+    """A pair generator, in place of ``labels`` and ``translator``."""
+    test_data: str | tuple[str, ...] | None = None
+    """Another data set to test on, or several that are combined; None: the test part of ``data``."""
+    test_reader: str | tuple[str, ...] | None = None
+    """Who reads it; None: whoever knows its layout."""
+    test_part: str = "test"
+    """``test``: its test part; ``all``: every eye of it."""
+    protocol: str | None = None
+    """The paper's protocol by which segmenters are trained and tested; None: the core's own."""
+
+    @property
+    def stages(self) -> dict[str, tuple[str, Role]]:
+        """Prefix of settings, and folder in the run -> name and role of each stage that pairs are made by, in order.
+
+        Raises:
+            InvalidValueError: ``pairs`` stands beside one of the others, or one of them is missing.
+        """
+        if self.pairs is not None:
+            if self.labels is not None or self.translator is not None:
+                reason = "it stands in place of labels and translator; leave these out, or pairs"
+                raise InvalidValueError("pipeline", "pairs", self.pairs, reason)
+            return {"pairs": (self.pairs, "pair-generator")}
+        if self.labels is None or self.translator is None:
+            missing = "labels" if self.labels is None else "translator"
+            reason = "name a label generator and a translator, or a pair generator (pairs)"
+            raise InvalidValueError("pipeline", missing, None, reason)
+        return {
+            "labels": (self.labels, "label-generator"),
+            "translator": (self.translator, "image-translator"),
+        }
+
+    @property
+    def drawing(self) -> str:
+        """Prefix of the stage that draws label maps."""
+        return next(iter(self.stages))
+
+    @property
+    def painting(self) -> str:
+        """Prefix of the stage that paints photographs."""
+        return list(self.stages)[-1]
 
     def facts(self) -> dict[str, Any]:
         """The request as ``run.json`` holds it: without the folder, which says where and not what.
@@ -101,11 +157,11 @@ class PipelineRequest:
 
     @property
     def folder(self) -> Path:
-        """``out``, or ``runs/<labels>-<translator>-<data>-<hash>``."""
+        """``out``, or ``runs/<labels>-<translator>-<data>-<hash>``; one name where there is a pair generator."""
         sources = [self.data] if isinstance(self.data, str) else self.data
         data = "+".join(Path(source).name.lower() for source in sources)
-        name = f"{self.labels}-{self.translator}-{data}-{self.digest[:8]}"
-        return self.out or Path("runs") / name
+        stages = "-".join(name for name, _ in self.stages.values())
+        return self.out or Path("runs") / f"{stages}-{data}-{self.digest[:8]}"
 
     @property
     def phantom(self) -> bool:
@@ -123,7 +179,7 @@ class PipelineRequest:
         return {}
 
     @property
-    def pairs(self) -> int:
+    def pair_count(self) -> int:
         """Synthetic pairs to make."""
         return self.count or COUNTS.get(self.chosen_preset, COUNTS["standard"])
 
@@ -137,11 +193,11 @@ class RunPlan:
     options: FitOptions
     specs: Mapping[str, StageSpec]
     starts: Mapping[str, Start]
-    """``labels`` and ``translator``."""
+    """Of each of the request's ``stages``."""
     configs: Mapping[str, StageConfig]
     split: Split
-    source: WeightsSource | SegmenterSource | None
-    """Where the features come from that the translator compares photographs in while it is trained."""
+    borrowings: Borrowings
+    """What the stage that paints photographs is trained by besides the data."""
 
     @classmethod
     def of(cls, request: PipelineRequest, registry: Registry, options: FitOptions) -> RunPlan:
@@ -151,32 +207,38 @@ class RunPlan:
             RequestError: something about it, or about the data, is wrong.
         """
         roles: dict[str, tuple[str, Role]] = {
-            "labels": (request.labels, "label-generator"),
-            "translator": (request.translator, "image-translator"),
+            **request.stages,
             **{name: (name, "evaluator") for name in request.evaluators},
         }
         specs = {prefix: registry.stage(name, role) for prefix, (name, role) in roles.items()}
+        refuse_idle(request.protocol, request.evaluators, registry.names("segmenter"))
         starts = asked_starts(request, specs, registry)
         configs = _configs(request, specs, registry, starts)
         check_trackers(options.track)
         resolve_device(options.device)
         data_config = DataConfig.resolve("data", request.chosen_preset, request.settings.get("data"))
         dataset = open_dataset(request.data, reader=request.reader, registry=registry, config=data_config)
-        refuse_channels(specs["labels"], registry, dataset.channels, dataset.name)
-        refuse_channels(specs["translator"], registry, dataset.channels, dataset.name)
-        split = dataset.split(request.seed, data_config.test_share)
+        for prefix in request.stages:
+            refuse_channels(specs[prefix], registry, dataset.channels, dataset.name)
+        split = divided(dataset, request.seed, data_config, request.protocol)
+        if request.test_data is not None:
+            elsewhere = Elsewhere(request.test_data, request.test_reader, request.test_part)
+            split = crossed_split(
+                split, elsewhere.opened(request.seed, data_config, registry, request.protocol)
+            )
         if request.init is None:
             starts = own_starts(request, specs, registry, split.train.channels)
             configs = _configs(request, specs, registry, starts)
-        check_generation(request, registry, specs["labels"], starts["labels"], split)
-        source = None
-        if starts["translator"].trained:
-            name, config = specs["translator"].name, configs["translator"]
-            source = perceptual_source(name, config, request.chosen_preset, registry)
-        if source and not is_complete(request.folder / "translator"):
-            source.check(options.listener.say)
+        drawing, painting = request.drawing, request.painting
+        check_generation(request, registry, specs[drawing], starts[drawing], split)
+        borrowings = Borrowings()
+        if starts[painting].trained:
+            name, config = specs[painting].name, configs[painting]
+            borrowings = Borrowings.of(name, config, request.chosen_preset, registry)
+        if not is_complete(request.folder / painting):
+            borrowings.check(options.listener.say, split.test)
         configs["data"] = data_config
-        return cls(request, registry, options, specs, starts, configs, split, source)
+        return cls(request, registry, options, specs, starts, configs, split, borrowings)
 
     def told(self) -> list[str]:
         """What is about to be done, where and about how long, for whoever waits."""
@@ -185,8 +247,7 @@ class RunPlan:
         takes = "" if request.trainings else takes  # many trainings of a segmenter: nobody has timed them
         return [
             *(start.told for start in self.starts.values() if start.told),
-            f"{request.labels} draws label maps, {request.translator} paints photographs over them: "
-            f"{request.pairs} pairs in {request.folder}{f', which takes {takes}' if takes else ''}",
+            f"{self._making}: {request.pair_count} pairs in {request.folder}{f', which takes {takes}' if takes else ''}",
             "Ctrl-C stops it at any time; the same command goes on from there",
         ]
 
@@ -197,7 +258,7 @@ class RunPlan:
             return f"{spec.name} comes trained: its starter is used as it is"
         if not isinstance(self.configs[prefix], LearningConfig):
             return f"{spec.name} needs no training"
-        task = "draw label maps" if prefix == "labels" else "paint photographs over label maps"
+        task = TASKS[prefix]
         origin = f", beginning with {origin_of(start.folder)}" if start.folder else ""
         return f"{spec.name} learns to {task} from {len(train)} {self._eyes}{origin}"
 
@@ -211,9 +272,20 @@ class RunPlan:
             "FINETUNE": "one, then the other",
         }
         regimes = [f"{meanings.get(regime, 'both')} ({regime})" for regime in self.request.regimes]
+        return f"{name} learns from {', from '.join(regimes)}, and is tested on {len(self.split.test)} {self._origin}"
+
+    @property
+    def _making(self) -> str:
+        if self.request.pairs is not None:
+            return f"{self.request.pairs} draws label maps and photographs together"
         return (
-            f"{name} learns from {', from '.join(regimes)}, and is tested on {len(self.split.test)} kept back"
+            f"{self.request.labels} draws label maps, {self.request.translator} paints photographs over them"
         )
+
+    @property
+    def _origin(self) -> str:
+        """Where test eyes come from."""
+        return "kept back" if self.request.test_data is None else f"of {self.split.test.name}"
 
     @property
     def _eyes(self) -> str:
@@ -235,6 +307,8 @@ def _configs(
         else:
             settings, preset = request.settings.get(prefix, {}), request.chosen_preset
             if prefix in request.evaluators:
-                settings = {**kind.judging.get(preset, {}), **settings}
-            configs[prefix] = adopted_config(kind, spec.name, preset, settings, start.folder)
+                segments = prefix in registry.names("segmenter")
+                paper = protocol_settings(request.protocol if segments else None, kind)
+                settings = {**kind.judging.get(preset, {}), **paper, **settings}
+            configs[prefix] = adopted_config(kind, registry.reference(spec), preset, settings, start.folder)
     return configs

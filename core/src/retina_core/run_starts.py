@@ -50,7 +50,7 @@ def asked_starts(
         InvalidValueError: a stage ships no starter.
         PathError, StageFolderError: the folder is not there, or holds no such stages.
     """
-    starts = {"labels": Start(), "translator": Start()}
+    starts = dict.fromkeys(request.stages, Start())
     if request.init in {None, "none"}:
         return starts
     for prefix in starts:
@@ -83,7 +83,7 @@ def own_starts(
         channels: of the data. A starter that is used as it is must know them all, and paint nothing that is not drawn;
             one that learns on must know one of them.
     """
-    starts = {"labels": Start(), "translator": Start()}
+    starts = dict.fromkeys(request.stages, Start())
     if not request.phantom:
         found = {prefix: _beginning(request, prefix, specs[prefix], registry, channels) for prefix in starts}
         return {prefix: Start(folder) for prefix, folder in found.items()}
@@ -95,7 +95,7 @@ def own_starts(
         if starter is None or request.settings.get(prefix):
             continue
         known = read_card(starter).channels
-        if set(channels) <= set(known) and (prefix == "labels" or set(known) <= drawn):
+        if set(channels) <= set(known) and (prefix != "translator" or set(known) <= drawn):
             starts[prefix] = Start(starter, trained=False)
             drawn = set(known)
         else:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, get_args
 API_VERSION = "1.0"
 """Version of the hooks, roles and file formats, compared by ``packaging`` (PEP 440)."""
 
-Role = Literal["label-generator", "image-translator", "segmenter", "evaluator"]
+Role = Literal["label-generator", "image-translator", "pair-generator", "segmenter", "evaluator"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 RESERVED_NAMES = frozenset({"labels", "translator", "data", "pairs"})

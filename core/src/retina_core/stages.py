@@ -31,6 +31,8 @@ from retina_core.specs import Role
 
 if TYPE_CHECKING:
     from retina_core.perceptual.features import PerceptualFeatures
+    from retina_core.roles import Segmenter
+    from retina_core.style_photos import StylePhotos
     from retina_core.training.context import StepContext
 
 
@@ -158,16 +160,21 @@ class LearningStage(Stage):
     """What the labels of a batch are: coverage in [0, 1], or 0 and 1 as a finished label map has."""
     perceptual: PerceptualFeatures | None = None
     """Features to compare photographs in while training; set before it where the config asks for some, never saved."""
+    style_photos: StylePhotos | None = None
+    """Photographs whose style is learnt; set before training where the config names some, never saved."""
+    reader: Segmenter | None = None
+    """A frozen segmenter that reads what a stage of ``StyleConfig`` paints; as ``perceptual``."""
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
         """Generator, discriminator, ... by name."""
 
     def move_to(self, device: torch.device | str) -> None:
-        """Put the networks on a device, and the borrowed features with them."""
+        """Put the networks on a device, and what is borrowed with them."""
         super().move_to(device)
-        if self.perceptual is not None:
-            self.perceptual.move_to(device)
+        for borrowed in (self.perceptual, self.reader):
+            if borrowed is not None:
+                borrowed.move_to(device)
 
     @abstractmethod
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:

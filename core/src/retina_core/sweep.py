@@ -16,7 +16,7 @@ from retina_core.evaluation.share_rows import table_of
 from retina_core.evaluation.shares import Budget
 from retina_core.pipeline import carry_out
 from retina_core.registry import Registry
-from retina_core.roles import LabelGenerator
+from retina_core.roles import DrawingStage
 from retina_core.run_generation import drawn
 from retina_core.run_plan import PipelineRequest, RunPlan
 from retina_core.training.options import FitOptions
@@ -34,7 +34,7 @@ class SweepRequest(PipelineRequest):
     """What a sweep is asked for: a pipeline, and the shares that its one evaluator, a segmenter, is trained on.
 
     ``regimes`` follow from ``mix``; ``count`` that is not given is what the largest share takes; ``grade`` that is not
-    given is ``uniform`` for a label generator that draws grades.
+    given is ``uniform`` where maps are drawn by grade.
     """
 
     evaluators: tuple[str, ...] = ("unet",)
@@ -91,7 +91,7 @@ class SweepRequest(PipelineRequest):
 def run_sweep(
     request: SweepRequest, *, options: FitOptions | None = None, registry: Registry | None = None
 ) -> Path:
-    """Train both stages on the training part, draw pairs, train segmenters on each share of them, and compare.
+    """Train the stages on the training part, draw pairs, train segmenters on each share of them, and compare.
 
     What the run folder already holds is not done again, down to a single share and seed.
 
@@ -101,11 +101,26 @@ def run_sweep(
     Raises:
         RequestError, RunError, KeyboardInterrupt: as ``run_pipeline``; also where ``count`` is too small.
     """
-    registry = registry or Registry.discover()
-    options = replace(options or FitOptions(), seed=request.seed)
+    return carry_out_sweep(sweep_plan(request, options or FitOptions(), registry or Registry.discover()))
+
+
+def sweep_plan(request: SweepRequest, options: FitOptions, registry: Registry) -> RunPlan:
+    """What a sweep is to do, checked before any work.
+
+    Raises:
+        RequestError: as ``run_sweep``.
+    """
     (evaluator,) = request.evaluators
     registry.stage(evaluator, "segmenter")  # others are trained on nothing
-    plan = _settled(RunPlan.of(request, registry, options))
+    return _settled(RunPlan.of(request, registry, replace(options, seed=request.seed)))
+
+
+def carry_out_sweep(plan: RunPlan) -> Path:
+    """Do what a plan of ``sweep_plan`` says, and write the table. Returns the run folder.
+
+    Raises:
+        RunError, KeyboardInterrupt: as ``run_sweep``.
+    """
     return carry_out(plan, ending=partial(_write_table, plan))
 
 
@@ -168,10 +183,10 @@ def _settled(plan: RunPlan) -> RunPlan:
 
 
 def _draws_grades(plan: RunPlan) -> bool:
-    """Whether the label generator draws eyes by grade, and what it learns from has grades."""
-    spec = plan.specs["labels"]
-    kind = cast(type[LabelGenerator], plan.registry.stage_class(spec))
-    channels, shares = drawn(plan.registry, spec, plan.starts["labels"], plan.split)
+    """Whether label maps are drawn by grade, and what that is learnt from has grades."""
+    spec, start = plan.specs[plan.request.drawing], plan.starts[plan.request.drawing]
+    kind = cast(type[DrawingStage], plan.registry.stage_class(spec))
+    channels, shares = drawn(plan.registry, spec, start, plan.split)
     return bool(AskedGrades.of(kind, channels, shares, None, unseen=False, registry=plan.registry).dealt)
 
 

@@ -14,19 +14,20 @@ STYLED = (
 
 
 def synthetic_card(
-    cards: tuple[StageCard, StageCard],
+    cards: Sequence[StageCard],
     count: int,
     seed: int,
     style: str | None = None,
     remarks: Sequence[str] = (),
 ) -> str:
-    """The text of ``README.md`` for ``count`` pairs of a label generator's and a translator's.
+    """The text of ``README.md`` for ``count`` pairs of a label generator's and a translator's, or of a pair generator's alone.
 
     Args:
         style: the content hash of the photograph in whose manner they were painted.
         remarks: what else must be said of this set, a paragraph each.
     """
-    generator, translator = cards
+    generator, translator = cards[0], cards[-1]
+    roles = ("label generator", "translator") if len(cards) > 1 else ("pair generator",)
     sources = sorted({name for card in cards for name in card.provenance.get("data", [])})
     phantom = any(card.provenance.get("phantom") for card in cards)
     origin = (
@@ -37,6 +38,10 @@ def synthetic_card(
     if style is not None:
         origin += STYLED
     further = "".join(f"{fill(remark, 120, break_long_words=False)}\n\n" for remark in remarks)
+    made_by = "\n".join(
+        f"| {role} | {card.name} {card.version}, {card.resolution} px |"
+        for role, card in zip(roles, cards, strict=True)
+    )
     return f"""---
 tags: [synthetic, retina, fundus]
 ---
@@ -46,8 +51,7 @@ tags: [synthetic, retina, fundus]
 
 | | |
 | --- | --- |
-| label generator | {generator.name} {generator.version}, {generator.resolution} px |
-| translator | {translator.name} {translator.version}, {translator.resolution} px |
+{made_by}
 | channels | {", ".join(name for name in generator.channels if name in translator.channels)} |
 | trained on | {", ".join(sources) or "unknown"} |
 | seed | {seed} |

@@ -22,6 +22,7 @@ from retina_cli.settings import parse_settings
 )
 @options.data
 @options.reader
+@options.test_data
 @click.option("--evaluator", "evaluators", multiple=True, required=True, metavar="NAME", help="Repeatable.")
 @options.out("A folder for each evaluator is made in it.")
 @click.option(
@@ -29,9 +30,10 @@ from retina_cli.settings import parse_settings
     "regimes",
     default="real,synth",
     show_default=True,
-    help="What to train on, with commas between: real, synth, mix:P (P % synthetic), finetune.",
+    help="What to train on, with commas between: real, synth, both, mix:P (P % synthetic), finetune.",
 )
 @click.option("--seeds", type=click.IntRange(min=1), help="Trainings of each regime.  [default: 3; quick: 1]")
+@options.protocol
 @options.preset
 @options.settings
 @options.seed
@@ -43,10 +45,14 @@ def evaluate(
     synthetic: Path | None,
     data: str | tuple[str, ...],
     reader: str | tuple[str, ...] | None,
+    test_data: str | tuple[str, ...] | None,
+    test_part: str,
+    test_reader: str | tuple[str, ...] | None,
     evaluators: tuple[str, ...],
     out: Path,
     regimes: str,
     seeds: int | None,
+    protocol: str | None,
     preset: str,
     settings: tuple[str, ...],
     seed: int,
@@ -62,16 +68,24 @@ def evaluate(
     specs = [session.registry.stage(name, "evaluator") for name in evaluators]
     chosen = parse_settings(settings, [*(spec.name for spec in specs), "data"])
     for spec in specs:
-        session.registry.config_class(spec).resolve(spec.name, preset, chosen.get(spec.name))
+        session.registry.config_class(spec).resolve(
+            session.registry.reference(spec), preset, chosen.get(spec.name)
+        )
     config = options.data_config(preset, chosen)
 
     from retina_core import evaluate as evaluate_pairs
     from retina_core import open_dataset
+    from retina_core.evaluation.elsewhere import Elsewhere, crossed_split
+    from retina_core.evaluation.paper_protocols import divided, protocol_named
     from retina_core.evaluation.regimes import parse_regimes
 
     trained_on = parse_regimes(regimes)
+    protocol_named(protocol)  # refused before the data are read
     dataset = open_dataset(data, reader=reader, registry=session.registry, config=config)
-    split = dataset.split(seed, config.test_share)
+    split = divided(dataset, seed, config, protocol)
+    if test_data is not None:
+        elsewhere = Elsewhere(test_data, test_reader, test_part)
+        split = crossed_split(split, elsewhere.opened(seed, config, session.registry, protocol))
     with ConsoleListener() as listener:
         told = options.fit_options(listener, seed, device, precision, track)
         found = [
@@ -84,6 +98,7 @@ def evaluate(
                 settings=chosen.get(spec.name),
                 regimes=trained_on,
                 seeds=seeds,
+                protocol=protocol,
                 options=told,
                 registry=session.registry,
             )

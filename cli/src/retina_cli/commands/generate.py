@@ -25,8 +25,18 @@ PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--labels", required=True, type=PATH, metavar="DIR", help="A trained label generator.")
-@click.option("--translator", required=True, type=PATH, metavar="DIR", help="A trained image translator.")
+@click.option(
+    "--labels", type=PATH, metavar="DIR", help="A trained label generator; needed unless there are --pairs."
+)
+@click.option(
+    "--translator", type=PATH, metavar="DIR", help="A trained image translator; needed with --labels."
+)
+@click.option(
+    "--pairs",
+    type=PATH,
+    metavar="DIR",
+    help="A trained pair generator, in place of --labels and --translator.",
+)
 @click.option(
     "--count", required=True, type=click.IntRange(min=1), help="Pairs in all, over all shards together."
 )
@@ -39,8 +49,9 @@ PATH = click.Path(path_type=Path)
 @click.pass_obj
 def generate(
     session: Session,
-    labels: Path,
-    translator: Path,
+    labels: Path | None,
+    translator: Path | None,
+    pairs: Path | None,
     count: int,
     out: Path,
     seed: int,
@@ -53,13 +64,16 @@ def generate(
     device: str,
     precision: str,
 ) -> None:
-    """Draw label maps and paint a photograph over each."""
+    """Draw label maps and paint a photograph over each, or draw both together (--pairs)."""
+    options.check_stages(labels, translator, pairs)
+
     from retina_core import generate as generate_pairs
 
     with ConsoleListener() as listener:
         generate_pairs(
             labels,
             translator,
+            pairs=pairs,
             count=count,
             out=out,
             seed=seed,

@@ -35,8 +35,7 @@ def _read(context: click.Context, _: click.Parameter, path: Path | None) -> Expe
     callback=_read,
     metavar="[EXPERIMENT.toml]",
 )
-@click.option("--labels", required=True, metavar="NAME", help="Label generator.")
-@click.option("--translator", required=True, metavar="NAME", help="Image translator.")
+@options.stages
 @click.option(
     "--evaluator",
     multiple=True,
@@ -45,6 +44,8 @@ def _read(context: click.Context, _: click.Parameter, path: Path | None) -> Expe
 )
 @options.data
 @options.reader
+@options.test_data
+@options.protocol
 @options.pipeline_preset
 @options.pipeline_init
 @click.option("--count", type=click.IntRange(min=1), help="Synthetic pairs.")
@@ -58,11 +59,16 @@ def pipeline(
     session: Session,
     /,
     experiment: Experiment,
-    labels: str,
-    translator: str,
+    labels: str | None,
+    translator: str | None,
+    pairs: str | None,
     evaluator: tuple[str, ...],
     data: str | tuple[str, ...],
     reader: str | tuple[str, ...] | None,
+    test_data: str | tuple[str, ...] | None,
+    test_part: str,
+    test_reader: str | tuple[str, ...] | None,
+    protocol: str | None,
     preset: str | None,
     init: str | None,
     count: int | None,
@@ -77,32 +83,38 @@ def pipeline(
     precision: str,
     track: tuple[str, ...],
 ) -> None:
-    """Train both stages, generate pairs, evaluate them, and write report.html, all in one run folder.
+    """Train the stages, generate pairs, evaluate them, and write report.html, all in one run folder.
 
     Without --data everything is done on phantoms, eyes that an algorithm draws, and stages that come trained (with a
     starter) are used as they are.
 
-    Settings are written --set labels.KEY=VALUE, translator.KEY, data.KEY or EVALUATOR.KEY. An EXPERIMENT.toml holds
+    Pairs are made by a label generator and an image translator, or by a pair generator alone (--pairs).
+
+    Settings are written --set labels.KEY=VALUE, translator.KEY, pairs.KEY, data.KEY or EVALUATOR.KEY. An EXPERIMENT.toml holds
     the same: options as keys, settings as tables; the command line goes before it.
     """
     registry = session.registry
+    stages = options.named_stages(registry, labels, translator, pairs)
     names = [registry.stage(name, "evaluator").name for name in _evaluators(evaluator, registry)]
-    prefixes = ["labels", "translator", "data", *names]
+    prefixes = [*stages, "data", *names]
     for prefix in experiment.settings:
         check_prefix(prefix, prefixes, "the experiment")
     chosen = merged(experiment.settings, parse_settings(settings, prefixes))
-    label_generator = registry.stage(labels, "label-generator").name
-    image_translator = registry.stage(translator, "image-translator").name
 
     from retina_cli.report import write_report
     from retina_core import PipelineRequest, run_pipeline
 
     request = PipelineRequest(
-        labels=label_generator,
-        translator=image_translator,
+        labels=stages.get("labels"),
+        translator=stages.get("translator"),
+        pairs=stages.get("pairs"),
         evaluators=tuple(names),
         data=data,
         reader=reader,
+        test_data=test_data,
+        test_part=test_part,
+        test_reader=test_reader,
+        protocol=protocol,
         preset=preset,
         init=init,
         count=count,

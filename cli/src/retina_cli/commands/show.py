@@ -46,7 +46,9 @@ def _show_stage(registry: Registry, reference: str, as_json: bool) -> None:
     print_line(f"{spec.role}:{spec.name}  {spec.summary}")
     print_line(f"{row.distribution} {row.version}{f', {spec.paper}' if spec.paper else ''}")
     if spec.starter:
-        print_line(f"comes trained: retina train {spec.name} --init starter begins with its starter")
+        print_line(
+            f"comes trained: retina train {registry.reference(spec)} --init starter begins with its starter"
+        )
     print_line()
     presets = list(config.presets)
     print_table(

@@ -14,12 +14,11 @@ from retina_cli.session import Session
 from retina_cli.settings import parse_settings
 
 if TYPE_CHECKING:
-    from retina_core.evaluation.shares import SweepTable
+    from retina_core.evaluation.shares import ChannelRow, SweepTable
 
 
 @click.command()
-@click.option("--labels", required=True, metavar="NAME", help="Label generator.")
-@click.option("--translator", required=True, metavar="NAME", help="Image translator.")
+@options.stages
 @click.option(
     "--evaluator", default="unet", show_default=True, metavar="NAME", help="Segmenter that is trained."
 )
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Trainings of each share."
 )
+@options.protocol
 @options.pipeline_preset
 @options.pipeline_init
 @click.option(
@@ -62,8 +62,9 @@ if TYPE_CHECKING:
 def sweep(
     session: Session,
     /,
-    labels: str,
-    translator: str,
+    labels: str | None,
+    translator: str | None,
+    pairs: str | None,
     evaluator: str,
     data: str | tuple[str, ...],
     reader: str | tuple[str, ...] | None,
@@ -71,6 +72,7 @@ def sweep(
     budget: str,
     epochs: int | None,
     seeds: int,
+    protocol: str | None,
     preset: str | None,
     init: str | None,
     count: int | None,
@@ -86,18 +88,17 @@ def sweep(
     track: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Say how much synthetic data helps: train both stages, then segmenters on real photographs and ever more pairs.
+    """Say how much synthetic data helps: train the stages, then segmenters on real photographs and ever more pairs.
 
     A --mix without 0 is compared with 0 all the same. Grades are uniform where the label generator draws grades, unless
     --grade says otherwise. The table is printed and stands in sweep.json, sweep.csv and report.html.
 
-    Settings are written --set labels.KEY=VALUE, translator.KEY, data.KEY or EVALUATOR.KEY.
+    Settings are written --set labels.KEY=VALUE, translator.KEY, pairs.KEY, data.KEY or EVALUATOR.KEY.
     """
     registry = session.registry
+    stages = options.named_stages(registry, labels, translator, pairs)
     segmenter = registry.stage(evaluator, "segmenter").name
-    chosen = parse_settings(settings, ["labels", "translator", "data", segmenter])
-    label_generator = registry.stage(labels, "label-generator").name
-    image_translator = registry.stage(translator, "image-translator").name
+    chosen = parse_settings(settings, [*stages, "data", segmenter])
 
     from retina_cli.report import write_report
     from retina_core import SweepRequest, run_sweep
@@ -108,8 +109,9 @@ def sweep(
     if 0 not in shares:
         note("sweep: 0 % is taken up too: it is what the other shares are compared with")
     request = SweepRequest(
-        labels=label_generator,
-        translator=image_translator,
+        labels=stages.get("labels"),
+        translator=stages.get("translator"),
+        pairs=stages.get("pairs"),
         evaluators=(segmenter,),
         data=data,
         reader=reader,
@@ -117,6 +119,7 @@ def sweep(
         budget="epochs" if budget == "epochs" else "steps",
         epochs=epochs,
         seeds=seeds,
+        protocol=protocol,
         preset=preset,
         init=init,
         count=count,
@@ -145,17 +148,11 @@ def sweep(
 
 def _print(table: SweepTable, kind: str) -> None:
     """The table of the paper: share, count, precision, recall, F1, and what F1 gained on no synthetic pair."""
-    from retina_cli.report.words import number, signed
-
     rows = []
     for share in table.shares:
         for row in share.scores:
-            scores = [number(one.value) for one in (row.precision, row.recall, row.f1)]
-            gain = row.f1_difference
-            ends = f"{signed(gain.low)} to {signed(gain.high)}" if gain and gain.low is not None else ""
-            channel = row.channel or "all channels"
-            gained = [signed(gain.value) if gain else "", ends]
-            rows.append([f"{share.share} %", share.synthetic, channel.replace("_", " "), *scores, *gained])
+            channel = (row.channel or "all channels").replace("_", " ")
+            rows.append([f"{share.share} %", share.synthetic, channel, *measured(row), *gained(row)])
     head = ["synthetic", "count", "channel", "precision", "recall", "F1", "F1 less 0 %", "95 %"]
     trainings = f"{table.seeds} training{'' if table.seeds == 1 else 's'}"
     length = "steps" if table.epochs is None else f"rounds ({table.epochs})"
@@ -163,3 +160,19 @@ def _print(table: SweepTable, kind: str) -> None:
         f"{table.evaluator} beside {table.shares[0].real} {kind}, {trainings} of each share, equal {length}"
     )
     print_table(head, rows, title=title)
+
+
+def measured(row: ChannelRow) -> list[str]:
+    """Precision, recall and F1."""
+    from retina_cli.report.words import number
+
+    return [number(one.value) for one in (row.precision, row.recall, row.f1)]
+
+
+def gained(row: ChannelRow) -> list[str]:
+    """What F1 gained on no synthetic pair, and its interval."""
+    from retina_cli.report.words import signed
+
+    gain = row.f1_difference
+    ends = f"{signed(gain.low)} to {signed(gain.high)}" if gain and gain.low is not None else ""
+    return [signed(gain.value) if gain else "", ends]

@@ -45,13 +45,16 @@ def train(
     spec = session.registry.stage(stage)
     chosen = parse_settings(settings, [spec.name, "data"], default=spec.name)
     start = options.init_folder(init, spec, session.registry)
-    session.registry.config_class(spec).resolve(spec.name, preset, chosen.get(spec.name))
+    session.registry.config_class(spec).resolve(
+        session.registry.reference(spec), preset, chosen.get(spec.name)
+    )
     config = options.data_config(preset, chosen)
 
     from retina_core import fit, open_dataset
+    from retina_core.data.few_eyes import split_of
 
     dataset = open_dataset(data, reader=reader, registry=session.registry, config=config)
-    train_part = dataset.split(seed, config.test_share).train
+    train_part = split_of(dataset, seed, config).train
     with ConsoleListener() as listener:
         fit(
             f"{spec.role}:{spec.name}",

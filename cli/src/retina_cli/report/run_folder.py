@@ -38,7 +38,7 @@ class RunContents:
     facts: Facts
     """``data.json``; empty where it is missing."""
     logs: Mapping[str, LogRows]
-    """``labels`` and ``translator`` -> the training's log."""
+    """``labels`` and ``translator``, or ``pairs`` -> the training's log."""
     pairs: Sequence[Facts]
     """Rows of ``metadata.jsonl``."""
     evaluations: tuple[Evaluation, ...]
@@ -67,11 +67,16 @@ def read_run(folder: Path) -> RunContents:
         folder,
         run,
         facts or {},
-        {stage: _log(folder / stage / "log.jsonl") for stage in ("labels", "translator")},
+        {stage: _log(folder / stage / "log.jsonl") for stage in made_by(run)},
         _pairs(folder / "synthetic", problems),
         tuple(_evaluation(path, problems) for path in sorted(folder.glob("evaluation/*/"))),
         tuple(problems),
     )
+
+
+def made_by(run: Facts) -> tuple[str, ...]:
+    """The folders of the stages that a run's pairs were made by, which are their prefixes too."""
+    return ("pairs",) if section(run, "request").get("pairs") else ("labels", "translator")
 
 
 def section(facts: Facts, key: str) -> Facts:

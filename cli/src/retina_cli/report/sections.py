@@ -11,10 +11,11 @@ from markupsafe import Markup
 
 from retina_cli.report import charts
 from retina_cli.report.galleries import NearestShown, Shown, gallery, nearest_maps
-from retina_cli.report.run_folder import Evaluation, Facts, LogRows, RunContents, entries, section
+from retina_cli.report.run_folder import Evaluation, Facts, LogRows, RunContents, entries, made_by, section
 from retina_cli.report.score_tables import ScoreTable, ceilings, measures, score_tables
 from retina_cli.report.words import (
     NONE,
+    by_protocol,
     counted,
     duration,
     findings,
@@ -40,6 +41,12 @@ from retina_core.evaluation.figures import (
 )
 from retina_core.evaluation.scores import Scores
 
+MAKERS = {
+    "labels": "Label generator",
+    "translator": "Image translator",
+    "pairs": "Pair generator",
+}
+"""What the stage of each prefix is called."""
 _NOT_LOSSES = ("seen_images", "images_per_second", "wall_seconds", "resolution")
 
 
@@ -69,6 +76,8 @@ class EvaluationSection:
     regimes: Sequence[tuple[str, str]]
     """Regime and what it means."""
     figures: Sequence[Drawn]
+    protocol: str
+    """What is said of the protocol; empty where it is the core's own."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,7 @@ def _evaluation(evaluation: Evaluation, contents: RunContents, *, with_real: boo
             *_own_figures(evaluation.figures, contents.folder, with_real=with_real, phantom=phantom),
             *_training_charts(evaluation.logs),
         ],
+        by_protocol(scores),
     )
 
 
@@ -159,8 +169,7 @@ def run_rows(contents: RunContents) -> list[tuple[str, str]]:
     run, request = contents.run, section(contents.run, "request")
     versions = section(run, "versions")
     return [
-        ("Label generator", str(request.get("labels", NONE))),
-        ("Image translator", str(request.get("translator", NONE))),
+        *((MAKERS[stage], str(request.get(stage, NONE))) for stage in made_by(run)),
         ("Evaluators", listed(entries(request, "evaluators")) or "none"),
         ("Data", _data_names(request)),
         ("Preset", str(run.get("preset") or request.get("preset") or NONE)),

@@ -90,21 +90,23 @@ def _table(table: SweepTable, channel: str | None) -> ScoreTable:
     for share in table.shares:
         row = next(one for one in share.scores if one.channel == channel)
         eyes = row.test_eyes
-        rows.append((f"{share.share} %", (Cell(str(share.synthetic)), *_cells(row))))
+        rows.append((f"{share.share} %", (Cell(str(share.synthetic)), *cells(row))))
     title = f"{spoken(channel or ALL)}, {eyes} test eyes"
     return ScoreTable(title, columns, tuple(rows), table.seeds)
 
 
-def _cells(row: ChannelRow) -> Iterator[Cell]:
+def cells(row: ChannelRow) -> Iterator[Cell]:
+    """Precision, recall and F1, then what each gained on no synthetic pair."""
     for name in SPOKEN:
         found: Measured = getattr(row, name)
-        yield Cell(number(found.value), _ends(found))
+        yield Cell(number(found.value), interval(found))
     for name in SPOKEN:
         gain: Measured | None = getattr(row, f"{name}_difference")
-        yield Cell(signed(gain.value), _ends(gain, sign=True), gain.decided) if gain else Cell("")
+        yield Cell(signed(gain.value), interval(gain, sign=True), gain.decided) if gain else Cell("")
 
 
-def _ends(found: Measured, *, sign: bool = False) -> str:
+def interval(found: Measured, *, sign: bool = False) -> str:
+    """The 95 % interval in words, empty where there is none."""
     if found.low is None or found.high is None:
         return ""
     written = signed if sign else number

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from retina_cli.report.run_folder import RunContents, entries, section
+from retina_cli.report.run_folder import RunContents, entries, made_by, section
+from retina_core.evaluation.paper_protocols import PROTOCOLS
 from retina_core.evaluation.scores import Score, Scores
 
 NONE = "–"
@@ -16,6 +17,7 @@ FEW_EYES = 30
 REGIMES = {
     "REAL": "trained on the {} training photographs",
     "SYNTH": "trained on synthetic pairs alone",
+    "BOTH": "trained on all {} photographs and all synthetic pairs together",
     "MIX": "all {} photographs, and synthetic pairs until they are this percentage of the whole",
     "FINETUNE": "trained on synthetic pairs first, then on the {} photographs",
 }
@@ -85,21 +87,34 @@ def people(samples: Sequence[Any]) -> int:
 
 def account(contents: RunContents) -> str:
     """What was done, in two sentences."""
-    request, facts = section(contents.run, "request"), contents.facts
+    facts = contents.facts
     train, test = entries(facts, "train"), entries(facts, "test")
+    if not train:
+        return _made(contents)
+    return (
+        f"{_made(contents)}{_lessons(contents)}; "
+        f"{counted(len(test), 'eye')} of {counted(people(test), 'patient')}{_tested(facts)}, and no "
+        "generative model has seen them."
+    )
+
+
+def _made(contents: RunContents) -> str:
+    """Who drew label maps, and who painted photographs; a sentence, and a space after it."""
+    request, facts = section(contents.run, "request"), contents.facts
     channels = listed(spoken(str(channel)) for channel in entries(facts, "channels")) or "unknown channels"
-    sentence = (
+    if request.get("pairs"):
+        return f"{request['pairs']} drew label maps ({channels}) and photographs together, from noise. "
+    return (
         f"{request.get('labels', 'A label generator')} drew label maps ({channels}) "
         f"{'by rules' if _by_rules(contents) else 'from noise'}, and "
         f"{request.get('translator', 'an image translator')} painted photographs over them. "
     )
-    if not train:
-        return sentence
-    return sentence + (
-        f"{_lessons(contents)}; "
-        f"{counted(len(test), 'eye')} of {counted(people(test), 'patient')} were held out for testing, and no "
-        "generative model has seen them."
-    )
+
+
+def _tested(facts: Mapping[str, Any]) -> str:
+    """Which eyes were tested on."""
+    elsewhere = facts.get("tested_on")
+    return f" in {elsewhere}, another data set, were tested on" if elsewhere else " were held out for testing"
 
 
 def _by_rules(contents: RunContents) -> bool:
@@ -111,11 +126,11 @@ def _by_rules(contents: RunContents) -> bool:
 def _lessons(contents: RunContents) -> str:
     """What both stages learnt from: the training part, or the eyes that a starter was made from."""
     request, facts, starts = section(contents.run, "request"), contents.facts, section(contents.run, "starts")
-    learners = ("translator",) if _by_rules(contents) else ("labels", "translator")
+    learners = made_by(contents.run)[-1:] if _by_rules(contents) else made_by(contents.run)
     ready = [key for key in learners if section(starts, key).get("trained") is False]
     others = [str(request.get(key, key)) for key in learners if key not in ready]
     if not others:
-        alone = f"{request.get('translator')} came trained, as the starter of its plugin"
+        alone = f"{request.get(learners[-1])} came trained, as the starter of its plugin"
         both = "Both came trained, as the starters of their plugins"
         return f"{both if len(learners) > 1 else alone}, which saw other phantoms than these"
     phantom = bool(facts.get("phantom"))
@@ -190,3 +205,11 @@ def _verdict(difference: Score, kind: str) -> str:
         return said + "so these eyes do not decide which is better."
     better = "synthetic pairs" if difference.value > 0 else f"{kind} photographs"
     return said + f"so {better} serve better here."
+
+
+def by_protocol(scores: Scores) -> str:
+    """By which paper's protocol it was trained and tested; empty where it was the core's own."""
+    if scores.protocol is None:
+        return ""
+    known = PROTOCOLS.get(scores.protocol)
+    return f"Protocol {scores.protocol}{f': trained and tested as in {known.paper}' if known else ''}."

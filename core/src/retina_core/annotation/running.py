@@ -21,7 +21,7 @@ from retina_core.data.masks import Mask
 from retina_core.data.sample import WEAK_GRADE, Dataset, Sample, Split
 from retina_core.data.signatures import signature_of
 from retina_core.discovery import distribution_version
-from retina_core.errors import DatasetError, RequestError
+from retina_core.errors import DatasetError, InvalidValueError, RequestError
 from retina_core.formats.annotation import Annotation
 from retina_core.formats.lock import sole_use
 from retina_core.formats.stage_card import read_seen, read_signatures
@@ -248,7 +248,14 @@ class _Work:
 
 
 def _split(dataset: Dataset, seed: int, config: DataConfig, *, needed: bool) -> Split | None:
-    """The split of the photographs alone, whatever channels they have."""
+    """The split of the photographs alone, whatever channels they have.
+
+    Raises:
+        InvalidValueError: fewer training eyes are asked for.
+    """
+    if config.train_eyes:
+        reason = "every photograph is annotated, whoever learns from it later; leave it out"
+        raise InvalidValueError("data", "train_eyes", config.train_eyes, reason)
     whole = replace(dataset, channels=())
     if needed:
         return whole.split(seed, config.test_share)

@@ -39,6 +39,13 @@ class Box(NamedTuple):
     left: int
     top: int
     side: int
+    tall: int = 0
+    """Its height, where it is no square (``framing``); 0: its side."""
+
+    @property
+    def height(self) -> int:
+        """From its top row to its last, px."""
+        return self.tall or self.side
 
 
 def derive_fov(photo: Picture) -> Mask:
@@ -100,8 +107,8 @@ def fov_box(fov: Mask) -> Box:
 def crop_square(picture: NDArray[Scalar], box: Box) -> NDArray[Scalar]:
     """The box's part of a picture (h w) or (h w c): (s s) or (s s c), zero where it reaches beyond that."""
     height, width = picture.shape[:2]
-    crop = np.zeros((box.side, box.side, *picture.shape[2:]), dtype=picture.dtype)
-    top, bottom = max(box.top, 0), min(box.top + box.side, height)
+    crop = np.zeros((box.height, box.side, *picture.shape[2:]), dtype=picture.dtype)
+    top, bottom = max(box.top, 0), min(box.top + box.height, height)
     left, right = max(box.left, 0), min(box.left + box.side, width)
     if top < bottom and left < right:
         inside = np.s_[top - box.top : bottom - box.top, left - box.left : right - box.left]
@@ -117,8 +124,8 @@ def paste_back(plane: Plane, box: Box, size: tuple[int, int]) -> Plane:
     """
     width, height = size
     frame = np.zeros((height, width), dtype=np.float32)
-    crop = resize_plane(plane, box.side)
-    top, bottom = max(box.top, 0), min(box.top + box.side, height)
+    crop = resize_plane(plane, box.side, box.height)
+    top, bottom = max(box.top, 0), min(box.top + box.height, height)
     left, right = max(box.left, 0), min(box.left + box.side, width)
     if top < bottom and left < right:
         inside = np.s_[top - box.top : bottom - box.top, left - box.left : right - box.left]
@@ -126,9 +133,13 @@ def paste_back(plane: Plane, box: Box, size: tuple[int, int]) -> Plane:
     return frame
 
 
-def resize_plane(plane: Plane, side: int) -> Plane:
-    """A square plane (r r) float32 in [0, 1] at another size (s s), bicubic, antialiased where it shrinks."""
-    if plane.shape == (side, side):
+def resize_plane(plane: Plane, side: int, tall: int = 0) -> Plane:
+    """A square plane (r r) float32 in [0, 1] at another size (s s), bicubic, antialiased where it shrinks.
+
+    ``tall``: its height, where it is to be no square.
+    """
+    size = (side, tall or side)
+    if plane.shape == size[::-1]:
         return plane.astype(np.float32)
-    resized = Image.fromarray(plane.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC)
+    resized = Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
     return np.asarray(resized, dtype=np.float32).clip(0.0, 1.0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from retina_core.config import DataConfig
 from retina_core.data.checking import Checked, examine
 from retina_core.data.facts import LabelFacts
+from retina_core.data.few_eyes import split_of
 from retina_core.data.opening import Readers, check_source, told_source
 from retina_core.data.sample import Dataset, Sample
 from retina_core.data.threads import in_order
@@ -151,7 +152,7 @@ def _split(
     if not checked.dataset.samples:
         return {}, checked.problems
     try:
-        split = checked.dataset.split(seed, config.test_share)
+        split = split_of(checked.dataset, seed, config)
     except DatasetError as error:
         return {}, (*checked.problems, *error.problems)
     parts = {"train": split.train, "test": split.test}

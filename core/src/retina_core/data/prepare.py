@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from retina_core.data.checking import examine
-from retina_core.data.fov import Box, crop_square, fov_box
+from retina_core.data.fov import Box, crop_square
+from retina_core.data.framing import USUAL
 from retina_core.data.masks import Mask
 from retina_core.data.pixels import Picture
 from retina_core.data.sample import Dataset, Sample
@@ -38,7 +39,7 @@ class PreparedSample(NamedTuple):
     fov: Bytes
     """(1 r r) 0 or 255."""
     box: Box
-    """The square that was cropped, for ``paste_back``."""
+    """What was cropped, a square unless the sample's framing says other, for ``paste_back``."""
     size: tuple[int, int]
     """Width and height of the photograph, px."""
 
@@ -153,8 +154,9 @@ def _same_photos(samples: Sequence[Sample], fingerprints: Bytes) -> bool:
 def prepare_sample(sample: Sample, channels: Sequence[str], resolution: int) -> PreparedSample:
     """One sample at ``resolution`` px, with the box that it was cropped to.
 
-    Photographs are resized with an antialiased filter (Lanczos), labels by the share of each pixel that they
-    cover (Hamming: an area without the jumps of the box filter), or bilinear where they grow.
+    Photographs are resized with an antialiased filter (Lanczos, unless the sample's framing says other), labels by the
+    share of each pixel that they cover (Hamming: an area without the jumps of the box filter), or bilinear where they
+    grow.
 
     Raises:
         PathError: a picture cannot be read, or a label is not a mask.
@@ -165,10 +167,11 @@ def prepare_sample(sample: Sample, channels: Sequence[str], resolution: int) -> 
 
 def _prepared(sample: Sample, photo: Picture, channels: tuple[str, ...], resolution: int) -> PreparedSample:
     fov = sample.fov_array(photo)
-    box = fov_box(fov)
+    box = sample.framing.box(fov)
     small_fov = _coverage(fov, box, resolution) >= 128
     picture = Image.fromarray(crop_square(photo, box))
-    resized = picture.resize((resolution, resolution), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    how = Image.Resampling[sample.framing.resampling.upper()]
+    resized = picture.resize((resolution, resolution), how, reducing_gap=3.0)
     small_photo = np.asarray(resized) * small_fov[:, :, None]
     labels = np.zeros((len(channels), resolution, resolution), dtype=np.uint8)
     for place, channel in enumerate(channels):
@@ -185,7 +188,8 @@ def _prepared(sample: Sample, photo: Picture, channels: tuple[str, ...], resolut
 
 def _coverage(mask: Mask, box: Box, resolution: int) -> Bytes:
     crop = Image.fromarray(crop_square(mask, box).astype(np.uint8) * 255)
-    how = Image.Resampling.BILINEAR if resolution > box.side else Image.Resampling.HAMMING
+    grows = resolution > min(box.side, box.height)
+    how = Image.Resampling.BILINEAR if grows else Image.Resampling.HAMMING
     return np.asarray(crop.resize((resolution, resolution), how))
 
 
@@ -228,15 +232,17 @@ def _cache_key(samples: tuple[Sample, ...], channels: tuple[str, ...], resolutio
 
 def _content(sample: Sample, channels: tuple[str, ...]) -> list[object]:
     """What the prepared bytes of a sample depend on."""
+    framed = [] if sample.framing == USUAL else [list(sample.framing)]
     present = [channel in sample.labels for channel in channels]
     if sample.recipe is not None:
-        return [sample.recipe, present]
+        return [sample.recipe, present, *framed]
     facts = _with_facts(sample).facts
     labels = facts.labels if facts else {}
     return [
         facts and facts.fingerprint,
         facts and facts.fov_digest,
         [labels[channel].digest if channel in labels else None for channel in channels],
+        *framed,
     ]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from retina_core.data.facts import SampleFacts
 from retina_core.data.fov import derive_fov
+from retina_core.data.framing import USUAL, Framing
 from retina_core.data.looks import Look, look_of
 from retina_core.data.masks import SMOOTHED, Mask, NotAMaskError, binarised
 from retina_core.data.origin import Origin
@@ -65,6 +66,8 @@ class Sample:
     """Channels, and ``grade``, that a trained stage filled in: something to learn from, never what a test is held to."""
     weak_from: tuple[str, ...] = ()
     """Which stage that was, for each of ``weak``."""
+    framing: Framing = USUAL
+    """How it becomes the square that networks see."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -208,16 +211,17 @@ class Dataset:
             reason = f"the split leaves {len(train)} samples to train on and {len(test)} to test on"
             advice = "add photographs, of at least two patients, or mark some as train and some as test"
             raise DatasetError(self.root or self.name, [f"{reason}; {advice}"])
-        if lost := list(self._lost_channels(train)):
+        learnt_from = self.with_samples(train)
+        if lost := list(learnt_from.lost_channels()):
             raise DatasetError(self.root or self.name, lost)
         left_out = {sample.id for sample in rest} - {sample.id for sample in train}
         told = [sample.without_weak() for sample in test]
-        return Split(self.with_samples(train), self.with_samples(told), tuple(sorted(left_out)))
+        return Split(learnt_from, self.with_samples(told), tuple(sorted(left_out)))
 
-    def _lost_channels(self, train: Sequence[Sample]) -> Iterator[str]:
-        """A line for each channel in use that is annotated in the training part, and marked nowhere in it."""
+    def lost_channels(self) -> Iterator[str]:
+        """Of a training part: a line for each channel in use that is annotated in it, and marked nowhere."""
         for channel in self.channels:
-            annotated = [sample for sample in train if channel in sample.labels]
+            annotated = [sample for sample in self.samples if channel in sample.labels]
             known = [sample.facts.labels.get(channel) for sample in annotated if sample.facts]
             if annotated and len(known) == len(annotated) and not any(one and one.fov_share for one in known):
                 advice = "choose other channels with --set data.channels=NAME,... or another --seed"

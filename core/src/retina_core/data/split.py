@@ -13,7 +13,7 @@ def held_out(patients: Mapping[str, str], seed: int, share: float, fold: int = 0
     ``patients`` maps a patient to a group. The answer depends on names and seed, not on any order. Successive
     folds do not overlap. At least one patient is held out, and one is left.
     """
-    order = _spread(patients, seed)
+    order = in_turn(patients, seed)
     if len(order) < 2:
         return set()
     start, end = (round(share * len(order) * edge) for edge in (fold, fold + 1))
@@ -32,8 +32,11 @@ def families(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return known
 
 
-def _spread(patients: Mapping[str, str], seed: int) -> list[str]:
-    """All patients, shuffled, such that each stretch of the list holds its share of every group."""
+def in_turn(patients: Mapping[str, str], seed: int) -> list[str]:
+    """All patients, shuffled, such that each stretch of the list holds its share of every group.
+
+    ``patients`` maps a patient to a group.
+    """
     groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for patient, group in patients.items():
         groups[group].append((_rank(seed, patient), patient))

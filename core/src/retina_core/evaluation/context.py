@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from retina_core.evaluation.paper_protocols import PaperProtocol
 from retina_core.registry import Registry
 from retina_core.training.options import FitOptions
 
@@ -22,7 +23,7 @@ class EvaluationContext:
     preset: str = "standard"
     settings: Mapping[str, Any] = field(default_factory=dict)
     regimes: Sequence[str] = ("REAL", "SYNTH")
-    """REAL, SYNTH, MIX(p), FINETUNE: what segmenters are trained on."""
+    """REAL, SYNTH, BOTH, MIX(p), FINETUNE: what segmenters are trained on."""
     seeds: int = 3
     """Trainings of each regime; differences between regimes are smaller than between seeds of one."""
     epochs: int | None = None
@@ -30,3 +31,7 @@ class EvaluationContext:
     images as the settings say, the same for each regime."""
     over_all: bool = False
     """Score several channels together too, and compare precision and recall besides what is always compared."""
+    trainings: Path | None = None
+    """The folder of an evaluation whose segmenters are tested, on other eyes; None: they are trained in ``folder``."""
+    protocol: PaperProtocol | None = None
+    """What is done as in a paper; None: everything is done as ever."""

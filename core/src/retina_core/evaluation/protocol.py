@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import tee
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +15,7 @@ from retina_core.data.sample import Dataset, Sample
 from retina_core.errors import DatasetError
 from retina_core.evaluation.context import EvaluationContext
 from retina_core.evaluation.leaks import refuse_leak
-from retina_core.evaluation.metrics import count_eye, count_mask
+from retina_core.evaluation.metrics import count_eye, count_mask, otsu_threshold
 from retina_core.evaluation.ranking import Ranking
 from retina_core.evaluation.regimes import lessons_for
 from retina_core.evaluation.results import ChannelResult, collect, write_csv
@@ -24,7 +25,8 @@ from retina_core.evaluation.tested import KeptResults
 from retina_core.evaluation.testing_eyes import ceiling_eyes, segmented_eyes
 from retina_core.roles import Evaluator, Segmenter
 from retina_core.specs import StageSpec
-from retina_core.training.fit import Lesson, fit, learnable
+from retina_core.training.fit import fit
+from retina_core.training.lessons import Lesson, learnable
 
 THRESHOLD_EYES = 20
 """Training eyes on which the threshold is chosen."""
@@ -66,7 +68,7 @@ class UtilityEvaluator(Evaluator):
         write_csv(context.folder / "eyes.csv", [*results, *references])
         compared = (*COMPARED, *TRADED) if context.over_all else COMPARED
         rows = [*regime_rows(results), *difference_rows(results, compared), *reference_rows(references)]
-        scores = Scores(self.name, tuple(rows))
+        scores = Scores(self.name, tuple(rows), context.protocol.name if context.protocol else None)
         scores.write(context.folder / "scores.json")
         return scores
 
@@ -98,13 +100,13 @@ class UtilityEvaluator(Evaluator):
         """What a segmenter of a regime and seed finds in the test eyes: trained and tested, or as it was found before."""
         regime, seed = training
         segmenter, lessons = self._trained(training, synthetic, real, context)
-        folder, say = training_folder(context.folder, regime, seed), context.options.listener.say
+        folder, say = _kept_in(context, regime, seed), context.options.listener.say
         tested = KeptResults.of(folder, real_test.samples, real.channels, context)
         if (before := tested.read()) is not None:
             say(f"{self.name}: {regime} seed {seed}: tested before")
             return before
         learnt_from = _first_annotated(lessons[-1].dataset)
-        threshold = _thresholds(segmenter, learnt_from, real.channels, context.options.precision)
+        threshold = _thresholds(segmenter, learnt_from, real.channels, context)
         say(
             f"{self.name}: {regime} seed {seed}: testing on {len(real_test.samples)} eyes, "
             + ", ".join(f"threshold {channel} {value:.3f}" for channel, value in threshold.items())
@@ -128,8 +130,9 @@ class UtilityEvaluator(Evaluator):
         segmenter = fit(
             self.name,
             lessons,
-            training_folder(context.folder, regime, seed),
+            _kept_in(context, regime, seed),
             role="segmenter",
+            validation=context.protocol.validation if context.protocol else 0,
             preset=context.preset,
             settings=settings,
             options=replace(context.options, seed=context.options.seed + seed),
@@ -141,6 +144,11 @@ class UtilityEvaluator(Evaluator):
 def training_folder(evaluation: Path, regime: str, seed: int) -> Path:
     """Where a regime's segmenter of a seed lies in an evaluation's folder: ``mix-25-seed0``."""
     return evaluation / f"{regime.lower().replace('(', '-').rstrip(')')}-seed{seed}"
+
+
+def _kept_in(context: EvaluationContext, regime: str, seed: int) -> Path:
+    """The folder of one of the segmenters that are tested."""
+    return training_folder(context.trainings or context.folder, regime, seed)
 
 
 def _annotated(dataset: Dataset, channels: Sequence[str]) -> Dataset:
@@ -175,13 +183,22 @@ def _shared_channels(synthetic: Dataset | None, real: Dataset) -> tuple[str, ...
 
 
 def _thresholds(
-    segmenter: Segmenter, samples: Sequence[Sample], channels: Sequence[str], precision: Precision
+    segmenter: Segmenter, samples: Sequence[Sample], channels: Sequence[str], context: EvaluationContext
 ) -> dict[str, float]:
-    """Channel -> the threshold of highest Dice on training eyes."""
+    """Channel -> the threshold of highest Dice on training eyes, or Otsu's of what is found in them."""
+    precision = context.options.precision
+    if context.protocol and context.protocol.otsu:
+        return {channel: _otsu(segmenter, samples, channel, precision) for channel in channels}
     rankings = dict.fromkeys(channels, Ranking.empty())
     for eye in segmented_eyes(segmenter, samples, channels, precision):
         rankings[eye.channel] += Ranking.of(eye.probabilities[eye.fov], eye.truth[eye.fov])
     return {channel: ranking.best_threshold() for channel, ranking in rankings.items()}
+
+
+def _otsu(segmenter: Segmenter, samples: Sequence[Sample], channel: str, precision: Precision) -> float:
+    """Otsu's threshold of one channel; one eye is in memory at a time."""
+    found, again = tee(segmented_eyes(segmenter, samples, (channel,), precision))
+    return otsu_threshold((eye.probabilities for eye in found), (eye.fov for eye in again))
 
 
 def _tested(

@@ -1,4 +1,4 @@
-"""What a segmenter is trained on: REAL, SYNTH, MIX(p) or FINETUNE."""
+"""What a segmenter is trained on: REAL, SYNTH, BOTH, MIX(p) or FINETUNE."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from retina_core.data.sample import Dataset
 from retina_core.errors import InvalidValueError
-from retina_core.training.fit import Lesson, learnable
+from retina_core.training.lessons import Lesson, learnable
 
 _MIX = re.compile(r"mix:(\d{1,2})|mix\((\d{1,2})\)")
 
@@ -22,11 +22,12 @@ def parse_regimes(text: str) -> tuple[str, ...]:
 
 
 def _parse(word: str) -> str:
-    if word in ("real", "synth", "finetune"):
+    if word in ("real", "synth", "both", "finetune"):
         return word.upper()
     if (match := _MIX.fullmatch(word)) and (percent := int(match[1] or match[2])) > 0:
         return f"MIX({percent})"
-    raise InvalidValueError("evaluate", "regime", word, "choose from real, synth, mix:1 to mix:99, finetune")
+    reason = "choose from real, synth, mix:1 to mix:99, finetune, both"
+    raise InvalidValueError("evaluate", "regime", word, reason)
 
 
 def lessons_for(
@@ -48,6 +49,8 @@ def lessons_for(
         )
     if regime == "SYNTH":
         return [Lesson(synthetic)]
+    if regime == "BOTH":  # all there is of either, whatever their shares (Andreini et al. 2019)
+        return [Lesson(real.with_samples([*real.samples, *synthetic.samples]))]
     if regime == "FINETUNE":
         return [Lesson(synthetic), Lesson(real, start=seen_images // 2)]
     return [Lesson(mixed(real, synthetic, percent_of(regime), masks=masks))]

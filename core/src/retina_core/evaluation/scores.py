@@ -13,7 +13,7 @@ from retina_core.evaluation.reading import read_checked
 from retina_core.formats.atomic import write_json
 
 SCHEMA = 1
-_REGIME = re.compile(r"REAL|SYNTH|FINETUNE|MIX\([1-9][0-9]?\)")
+_REGIME = re.compile(r"REAL|SYNTH|BOTH|FINETUNE|MIX\([1-9][0-9]?\)")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -24,7 +24,7 @@ class Score:
     name: str
     """In lower case: ``dice``, ``auc_roc``, ``kl``, ..."""
     regime: str | None
-    """What the segmenter was trained on: ``REAL``, ``SYNTH``, ``MIX(50)``, ``FINETUNE``; None: on nothing."""
+    """What the segmenter was trained on: ``REAL``, ``SYNTH``, ``BOTH``, ``MIX(50)``, ``FINETUNE``; None: on nothing."""
     channel: str | None
     """The label channel; None: over all of them."""
     value: float | None
@@ -45,7 +45,7 @@ class Score:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"a score's name is in lower case, not {self.name!r}")
         if self.regime is not None and not _REGIME.fullmatch(self.regime):
-            raise ValueError(f"a regime is REAL, SYNTH, MIX(p) or FINETUNE, not {self.regime!r}")
+            raise ValueError(f"a regime is REAL, SYNTH, BOTH, MIX(p) or FINETUNE, not {self.regime!r}")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Scores:
 
     evaluator: str
     scores: tuple[Score, ...]
+    protocol: str | None = None
+    """The paper's protocol that was followed; the key is left out where it was the core's own."""
 
     def find(
         self, name: str, regime: str | None = None, channel: str | None = None, grade: int | None = None
@@ -69,6 +71,8 @@ class Scores:
         for score in value["scores"]:
             if score["grade"] is None:  # most evaluators know no grades
                 del score["grade"]
+        if value["protocol"] is None:
+            del value["protocol"]
         return value
 
     @classmethod

@@ -80,13 +80,14 @@ def _annotated(test: Iterable[Sample], channels: Sequence[str]) -> int:
 
 
 def _row(scores: Scores, regime: str, channel: str | None, eyes: int) -> ChannelRow:
-    found = [_measured(scores, name, regime, channel) for name in MEASURES.values()]
-    less = [_measured(scores, f"{name}_difference", regime, channel) for name in MEASURES.values()]
+    found = [measured_of(scores, name, regime, channel) for name in MEASURES.values()]
+    less = [measured_of(scores, f"{name}_difference", regime, channel) for name in MEASURES.values()]
     nothing = Measured(None)
     return ChannelRow(channel, eyes, *(one or nothing for one in found), *less)
 
 
-def _measured(scores: Scores, name: str, regime: str, channel: str | None) -> Measured | None:
+def measured_of(scores: Scores, name: str, regime: str, channel: str | None) -> Measured | None:
+    """A score of this name, regime and channel, be it a difference or not; None where there is none."""
     wanted = (name, regime, channel)
     for score in scores.scores:
         if (score.name, score.regime, score.channel) == wanted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -103,7 +103,7 @@ class SweepTable:
     def write(self, run: Path) -> None:
         """Write ``sweep.json`` and ``sweep.csv`` into the run folder, each whole or not at all."""
         write_json(run / JSON_NAME, self.to_json())
-        write_text(run / CSV_NAME, self._csv())
+        write_text(run / CSV_NAME, rows_csv([((), self)]))
 
     def to_json(self) -> dict[str, Any]:
         """What ``sweep.json`` holds."""
@@ -118,22 +118,26 @@ class SweepTable:
         """
         return read_checked(run / JSON_NAME, _parsed)
 
-    def _csv(self) -> str:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        counts = ["share", "synthetic", "real", "seen_images", "steps"]
-        names = [*MEASURES, *(f"{name}_difference" for name in MEASURES)]
-        ends = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
-        writer.writerow([*counts, "channel", "test_eyes", "seeds", *ends])
-        for share in self.shares:
+
+def rows_csv(tables: Iterable[tuple[Sequence[object], SweepTable]], before: Sequence[str] = ()) -> str:
+    """Tables as rows, each after cells of its own, whose columns are called ``before``."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    counts = ["share", "synthetic", "real", "seen_images", "steps"]
+    names = [*MEASURES, *(f"{name}_difference" for name in MEASURES)]
+    ends = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
+    writer.writerow([*before, *counts, "channel", "test_eyes", "seeds", *ends])
+    for own, table in tables:
+        for share in table.shares:
             for row in share.scores:
-                numbers = [cell for name in names for cell in _cells(getattr(row, name))]
+                numbers = [cell for name in names for cell in number_cells(getattr(row, name))]
                 head = [getattr(share, name) for name in counts]
-                writer.writerow([*head, row.channel or "", row.test_eyes, self.seeds, *numbers])
-        return text.getvalue()
+                writer.writerow([*own, *head, row.channel or "", row.test_eyes, table.seeds, *numbers])
+    return text.getvalue()
 
 
-def _cells(measured: Measured | None) -> list[str]:
+def number_cells(measured: Measured | None) -> list[str]:
+    """Value, low and high as cells of a table; empty where there is none."""
     ends = (measured.value, measured.low, measured.high) if measured else (None, None, None)
     return ["" if value is None else f"{value:.6f}" for value in ends]
 

@@ -44,9 +44,10 @@ class KeptResults:
             "channels": list(channels),
             "precision": context.options.precision,
             "over_all": context.over_all,
+            **({"protocol": context.protocol.name} if context.protocol else {}),
         }
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return cls(training / NAME, digest)
+        return cls(context.folder / training.name / NAME, digest)
 
     def read(self) -> list[ChannelResult] | None:
         """What was found before; None where nothing was, or of something else, or the file is damaged."""
@@ -69,6 +70,21 @@ class KeptResults:
         ):
             raise ValueError("found by other weights, or in other eyes")
         return _RESULTS.validate_python(value.get("results"))
+
+
+def read_results(training: Path) -> list[ChannelResult]:
+    """What the last test of a finished training found, whatever in.
+
+    Raises:
+        RunFolderError: there is none, or it is damaged.
+    """
+
+    def parsed(value: Any) -> list[ChannelResult]:
+        if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+            raise ValueError(f"not results of schema {SCHEMA}")
+        return _RESULTS.validate_python(value.get("results"))
+
+    return read_checked(training / NAME, parsed)
 
 
 def _content(eye: Sample) -> list[object]:

@@ -12,6 +12,7 @@ from retina_core.testing.evaluator import EvaluatorContract
 from retina_core.testing.eyes import tiny_eyes
 from retina_core.testing.label_generator import LabelGeneratorContract
 from retina_core.testing.learning import LearningContract
+from retina_core.testing.pair_generator import PairGeneratorContract
 from retina_core.testing.segmenter import SegmenterContract
 from retina_core.testing.stage import StageContract
 from retina_core.testing.translator import ImageTranslatorContract
@@ -22,6 +23,7 @@ __all__ = [
     "ImageTranslatorContract",
     "LabelGeneratorContract",
     "LearningContract",
+    "PairGeneratorContract",
     "SegmenterContract",
     "StageContract",
     "tiny_eyes",

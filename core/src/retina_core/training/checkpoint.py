@@ -112,6 +112,7 @@ def _state(learner: Learner, seen_images: int) -> dict[str, Any]:
         "optimizers": {name: optimizer.state_dict() for name, optimizer in learner.optimizers.items()},
         "averages": {name: average.weights for name, average in learner.averages.items()},
         "extra": learner.stage.extra_state(),
+        **({"validation": learner.validation.state()} if learner.validation else {}),
     }
 
 
@@ -123,6 +124,8 @@ def _restore(learner: Learner, state: Mapping[str, Any]) -> None:
         _match_layout(optimizer)
     for name, average in learner.averages.items():
         average.load(state["averages"][name])
+    if learner.validation:
+        learner.validation.load(state["validation"])
     learner.stage.load_extra_state(state["extra"])
 
 

@@ -15,6 +15,7 @@ from retina_core.training.augmentation import Augmentation
 from retina_core.training.averaging import WeightAverage
 from retina_core.training.feed import Feed
 from retina_core.training.processes import Processes
+from retina_core.training.validation import Validation
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Learner:
     optimizers: Mapping[str, torch.optim.Optimizer]
     averages: Mapping[str, WeightAverage]
     processes: Processes
+    validation: Validation | None = None
+    """Where some eyes say which weights are kept."""
 
     @classmethod
     def of(cls, stage: LearningStage, processes: Processes) -> Learner:

@@ -17,37 +17,34 @@ from retina_core.config import LearningConfig, PerceptualConfig, StageConfig
 from retina_core.data.prepare import PreparedSamples, prepare
 from retina_core.data.sample import Dataset
 from retina_core.devices import resolve_device
-from retina_core.errors import ChannelError, DatasetError, RunFolderError
+from retina_core.errors import DatasetError, InvalidValueError, RunFolderError
 from retina_core.formats.adopting import adopt_weights, adopted_config, followed
 from retina_core.formats.lock import sole_use
 from retina_core.formats.stage_card import CARD, is_complete, read_card, read_seen, read_signatures
 from retina_core.formats.stage_folder import load_stage, save_stage
-from retina_core.perceptual.sources import SegmenterSource, WeightsSource, perceptual_source
 from retina_core.randomness import sample_seed
 from retina_core.registry import Registry
+from retina_core.roles import Segmenter
 from retina_core.specs import Role, StageSpec
 from retina_core.stages import LearningStage, Stage
 from retina_core.starters import origin_of
-from retina_core.training.borrowed import borrowed_features
+from retina_core.style_config import StyleConfig
+from retina_core.training.borrowed import Borrowings
 from retina_core.training.feed import Course
+from retina_core.training.lessons import Lesson, content_of, learnable_lessons, refuse_channels
 from retina_core.training.loop import Loop
 from retina_core.training.options import FitOptions
 from retina_core.training.priors import priors_of
 from retina_core.training.processes import Processes
 from retina_core.training.seen import seen_before, seen_by, signatures_of
 from retina_core.training.trackers import check_trackers
+from retina_core.training.validation import Validation, validation_eyes
 
 CALIBRATION_BATCHES = 8
+WHERE = {"perceptual_path", "perceptual_download", "style_photos"}
+"""Settings that say where something lies, and nothing of what it is."""
 PRIORS_PX = 256
 """Side of the fields of view of a stage that learns nothing and has no size of its own."""
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What a stage is to learn from, and from how many seen images on."""
-
-    dataset: Dataset
-    start: int = 0
 
 
 def fit(
@@ -60,6 +57,7 @@ def fit(
     settings: Mapping[str, Any] | None = None,
     init: Path | None = None,
     features: Path | None = None,
+    validation: int = 0,
     options: FitOptions | None = None,
     registry: Registry | None = None,
 ) -> Stage:
@@ -73,6 +71,8 @@ def fit(
         init: a stage folder whose weights to begin with. Label channels are matched by name and layers by theirs;
             settings that shape the networks are those of the folder, unless ``settings`` has them.
         features: where a segmenter is kept whose features the stage borrows; ``out/features`` if not given.
+        validation: one eye in so many, of the last lesson, is not learnt from, and a segmenter's weights are kept that err
+            least on it; 0: all are learnt from, and the last weights are kept.
 
     Returns:
         The trained stage, ready to be used.
@@ -92,13 +92,15 @@ def fit(
         options.listener.say(f"{spec.name}: learns nothing, so it begins with no weights")
         init = None
     kind = registry.config_class(spec)
-    config = adopted_config(kind, spec.name, preset, settings, init)
+    config = adopted_config(kind, registry.reference(spec), preset, settings, init)
     lessons = [Lesson(samples)] if isinstance(samples, Dataset) else list(samples)
     check_trackers(options.track)
-    source = perceptual_source(spec.name, config, preset, registry)
+    borrowings = Borrowings.of(spec.name, config, preset, registry)
     borrowed = Path(features or Path(out) / "features")
-    learnt = _learnable_lessons(registry.stage_class(spec), lessons)
-    job = _Job(spec, config, learnt, Path(out), init, options, registry, source, borrowed, lessons)
+    learnt = learnable_lessons(registry.stage_class(spec), lessons)
+    job = _Job(
+        spec, config, learnt, Path(out), init, options, registry, borrowings, borrowed, lessons, validation
+    )
     job.check()
     if init and (shapes := followed(config, kind.resolve(spec.name, preset, settings))):
         options.listener.say(f"{spec.name}: {', '.join(shapes)}, as in {origin_of(init)}")
@@ -119,10 +121,11 @@ class _Job:
     init: Path | None
     options: FitOptions
     registry: Registry
-    source: WeightsSource | SegmenterSource | None
+    borrowings: Borrowings
     features: Path
     offered: Sequence[Lesson]
     """The lessons with the samples that this stage cannot learn from."""
+    validation: int
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -146,8 +149,13 @@ class _Job:
             advice = "choose others with --set data.channels=NAME,..."
             told = [f"{channel}: no training sample is annotated for it; {advice}" for channel in missing]
             raise DatasetError(self.lessons[0].dataset.name, told)
-        if self.source and not self.finished():
-            self.source.check(self.options.listener.say)
+        if self.validation and not issubclass(self.registry.stage_class(self.spec), Segmenter):
+            raise InvalidValueError(
+                self.spec.name, "validation", self.validation, "it is for segmenters alone"
+            )
+        self._parted()
+        if not self.finished():
+            self.borrowings.check(self.options.listener.say)
 
     def _without_samples(self, dataset: Dataset) -> str:
         """Why no sample of a data set can be learnt from."""
@@ -170,15 +178,16 @@ class _Job:
         parts = {
             "stage": f"{self.spec.role}:{self.spec.name}",
             # Where weights lie says nothing of what they are.
-            "config": self.config.model_dump(mode="json", exclude={"perceptual_path", "perceptual_download"}),
+            "config": self.config.model_dump(mode="json", exclude=WHERE),
             "channels": self.channels,
             "lessons": [
-                [lesson.start, [s.identity for s in lesson.dataset.samples]] for lesson in self.lessons
+                [lesson.start, [content_of(s) for s in lesson.dataset.samples]] for lesson in self.lessons
             ],
             "seed": self.options.seed,
             "precision": self.options.precision,
             "init": read_card(self.init).files if self.init else None,
-            **({"perceptual": self.source.identity} if self.source else {}),
+            **self.borrowings.identity,
+            **({"validation": self.validation} if self.validation else {}),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -197,14 +206,11 @@ class _Job:
         if not isinstance(stage, LearningStage):
             self._write_unlearnt(stage)
             return
-        courses = [Course(self._prepare(lesson), lesson.start) for lesson in self.lessons]
+        lessons, kept = self._parted()
+        courses = [Course(self._prepare(lesson.dataset), lesson.start) for lesson in lessons]
+        judged = Course(self._prepare(kept), lessons[-1].start) if kept else None
         stage.priors = priors_of(courses[0].samples, self.channels)
-        if self.source:
-            self.options.listener.say(f"{self.spec.name}: compares photographs {self.source.told}")
-            samples = self.offered[0].dataset
-            stage.perceptual = borrowed_features(
-                self.source, samples, self.features, self.options, self.registry
-            )
+        self.borrowings.lend(stage, self.offered[0].dataset, self.features, self.options, self.registry)
         loop = Loop(
             stage,
             courses,
@@ -213,12 +219,14 @@ class _Job:
             registry=self.registry,
             request=self.request,
             phantom=self.lessons[0].dataset.phantom,
+            validation=Validation(judged.samples, stage, self.options.seed, judged.start) if judged else None,
         )
         loop.run()
-        with loop.finished_weights(), torch.no_grad():
+        with loop.kept_weights(), torch.no_grad():
             stage.calibrate(loop.rehearsal_batches(CALIBRATION_BATCHES), self.options.seed)
             if loop.processes.first:
-                self._save(stage, loop.precision, self._seen(courses))
+                seen = self._seen([*courses, judged] if judged else courses)
+                self._save(stage, loop.precision, seen, loop.learner.validation)
         loop.processes.wait()
 
     def _write_unlearnt(self, stage: Stage) -> None:
@@ -242,9 +250,16 @@ class _Job:
             self.options.listener.say(f"{self.spec.name}: starts from {told}")
         return stage
 
-    def _prepare(self, lesson: Lesson) -> PreparedSamples:
-        resolution = cast(LearningConfig, self.config).resolution
-        return prepare(lesson.dataset.samples, self.channels, resolution)
+    def _prepare(self, dataset: Dataset) -> PreparedSamples:
+        return prepare(dataset.samples, self.channels, cast(LearningConfig, self.config).resolution)
+
+    def _parted(self) -> tuple[Sequence[Lesson], Dataset | None]:
+        """The lessons without the eyes of the last one that validate, and those."""
+        if not self.validation:
+            return self.lessons, None
+        *before, last = self.lessons
+        learnt, kept = validation_eyes(last.dataset, self.validation, self.options.seed)
+        return [*before, replace(last, dataset=learnt)], kept
 
     def _seen(self, courses: Sequence[Course]) -> set[str]:
         """As ``seen_by``, without decoding or drawing a photograph again: prepared samples know their hashes."""
@@ -260,11 +275,14 @@ class _Job:
         return self.init if self.init and read_card(self.init).provenance.get("phantom") is not True else None
 
     def _lent(self) -> list[Dataset]:
-        """What a borrowed segmenter learnt from besides; nothing where that is what this stage learns from."""
+        """What it, or a borrowed segmenter, saw besides; nothing where that is what this stage learns from."""
         first, offered = self.lessons[0].dataset, self.offered[0].dataset
-        return [] if first is offered or not isinstance(self.source, SegmenterSource) else [offered]
+        read = [] if first is offered or not self.borrowings.segmenters else [offered]
+        return [*read, *self.borrowings.lent]
 
-    def _save(self, stage: Stage, precision: str, seen: Iterable[str]) -> None:
+    def _save(
+        self, stage: Stage, precision: str, seen: Iterable[str], validation: Validation | None = None
+    ) -> None:
         datasets = [lesson.dataset for lesson in self.lessons]
         begun = self._begun_with()
         before = read_signatures(begun) if begun else {}
@@ -280,7 +298,10 @@ class _Job:
             "torch": torch.__version__,
             "init": origin_of(self.init) if self.init else None,
             **self._borrowed_from(stage),
+            **({"validation": validation.facts()} if validation else {}),
         }
+        if isinstance(self.config, StyleConfig):
+            stage.config = self.config.published()
         plugin = self.registry.plugin_of(self.spec)
         save_stage(stage, self.folder, plugin=plugin, seen=seen, provenance=provenance, signatures=signatures)
         self.registry.announce(
@@ -292,28 +313,5 @@ class _Job:
         if not isinstance(self.config, PerceptualConfig):
             return {}
         features = stage.perceptual if isinstance(stage, LearningStage) else None
-        return {"perceptual": dict(features.facts) if features else {"source": "none"}}
-
-
-def _learnable_lessons(kind: type, lessons: Sequence[Lesson]) -> list[Lesson]:
-    """The lessons without the samples that a stage of this class cannot learn from."""
-    masks = getattr(kind, "masks_absent", True)
-    return [replace(lesson, dataset=learnable(lesson.dataset, masks)) for lesson in lessons]
-
-
-def learnable(dataset: Dataset, masks: bool) -> Dataset:
-    """The samples that a stage can learn from: annotated for all channels in use, or for any where it masks absent ones."""
-    enough = any if masks else all
-    kept = [s for s in dataset.samples if enough(channel in s.labels for channel in dataset.channels)]
-    return dataset if len(kept) == len(dataset) else dataset.with_samples(kept)
-
-
-def refuse_channels(spec: StageSpec, registry: Registry, channels: Sequence[str], data: str) -> None:
-    """Refuse data of which the stage does not know every channel, before anything is read or drawn.
-
-    Raises:
-        ChannelError: names those that it does not know.
-    """
-    known = getattr(registry.stage_class(spec), "known_channels", None)
-    if known is not None and (missing := set(channels) - set(known)):
-        raise ChannelError(f"the data set {data}", missing, spec.name, known)
+        compared = dict(features.facts) if features else {"source": "none"}
+        return {"perceptual": compared, **self.borrowings.facts}

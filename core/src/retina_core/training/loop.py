@@ -30,6 +30,7 @@ from retina_core.training.preview_eyes import PreviewSource
 from retina_core.training.previews import write_grid
 from retina_core.training.processes import Processes
 from retina_core.training.trackers import Trackers
+from retina_core.training.validation import Validation
 
 LOG_ROWS = 200
 """Rows of ``log.jsonl`` in a training: enough for a curve."""
@@ -54,6 +55,7 @@ class Loop:
         registry: Registry,
         request: str,
         phantom: bool = False,
+        validation: Validation | None = None,
     ) -> None:
         """``phantom``: the samples show no real eye, so that previews may show them."""
         self.stage, self.folder, self.options, self.registry = stage, folder, options, registry
@@ -66,6 +68,7 @@ class Loop:
             keep_freed_memory()
         stage.move_to(device)
         self.learner = Learner.of(stage, self.processes)
+        self.learner.validation = validation
         self.feed = Feed(courses, stage, options.seed)
         self._previewed = PreviewSource(stage, self.feed, options.seed, phantom=phantom)
         self.checkpoints = Checkpoints(folder, request)
@@ -75,6 +78,7 @@ class Loop:
         self.seen = 0
         self._steps = 0
         self._recent: list[dict[str, Tensor]] = []
+        self._validated: dict[str, float] = {}
         self._clock = (time.monotonic(), 0)
 
     def run(self) -> None:
@@ -126,6 +130,9 @@ class Loop:
 
     def _after_step(self, before: int, trackers: Trackers) -> None:
         done = self.seen >= self.total
+        if (validation := self.learner.validation) and validation.due(before, self.seen):
+            with self.finished_weights(), autocast(self.stage.device, self.precision):
+                self._validated = {"validation_loss": validation.look(self.learner.networks, self.seen)}
         if done or self._passed(before, max(1, self.total // LOG_ROWS)):
             self._write_log(trackers)
         # Before the checkpoint: a kill between the two then costs no preview, which is drawn again.
@@ -150,6 +157,7 @@ class Loop:
         if not self.processes.first:
             return
         rates = {f"learning_rate_{k}": v for k, v in self.stage.plan(self.seen).learning_rates.items()}
+        scalars, self._validated = {**scalars, **self._validated}, {}
         row = {"seen_images": float(self.seen), **scalars, **rates, "images_per_second": round(rate, 3)}
         row["seen_images"] = self.seen
         self.log.append(row)
@@ -210,6 +218,16 @@ class Loop:
                 network.eval()
             yield
         self._train_mode()
+
+    @contextmanager
+    def kept_weights(self) -> Iterator[None]:
+        """Inside, the stage is as its folder holds it: as ``finished_weights``, or as it erred least where it is validated."""
+        with self.finished_weights():
+            if validation := self.learner.validation:
+                validation.restore(self.learner.networks)
+                told = f"the weights after {validation.seen_images} seen images are kept"
+                self._say(f"{told}: least validation loss, {validation.loss:.4f}")
+            yield
 
     def _estimate_statistics(self) -> None:
         averaged = [self.learner.networks[name] for name in self.learner.averages]

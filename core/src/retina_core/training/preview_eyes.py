@@ -29,10 +29,13 @@ LEAST_PX, MOST_PX = 64, 512
 def shows_phantoms(stage: Stage) -> bool:
     """Whether previews of a stage that learns from real eyes show phantoms.
 
-    Not those of a label generator, which shows what it drew; nor of a stage with a channel that phantoms do not have:
+    Not those of a generator, which shows what it drew; nor of a stage with a channel that phantoms do not have:
     what it makes can only be seen on what it learnt from.
     """
-    return stage.role != "label-generator" and set(stage.channels) <= {*CHANNELS, *LESIONS}
+    return stage.role not in ("label-generator", "pair-generator") and set(stage.channels) <= {
+        *CHANNELS,
+        *LESIONS,
+    }
 
 
 @lru_cache(maxsize=2)

@@ -1,14 +1,21 @@
-"""DCGAN as a label generator: Radford et al. 2016, arXiv 1511.06434, as stage I of SynthMed uses it."""
+"""DCGAN as a label generator and as a pair generator: Radford et al. 2016, arXiv 1511.06434, as SynthMed uses it."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retina_dcgan.config import DCGANConfig as DCGANConfig
+    from retina_dcgan.config import DCGANPairsConfig as DCGANPairsConfig
     from retina_dcgan.stage import DCGANLabels as DCGANLabels
+    from retina_dcgan.stage import DCGANPairs as DCGANPairs
 
-__all__ = ["DCGANConfig", "DCGANLabels"]
+_HOMES = {
+    "DCGANConfig": "retina_dcgan.config",
+    "DCGANLabels": "retina_dcgan.stage",
+    "DCGANPairs": "retina_dcgan.stage",
+    "DCGANPairsConfig": "retina_dcgan.config",
+}
 
-_HOMES = {"DCGANConfig": "retina_dcgan.config", "DCGANLabels": "retina_dcgan.stage"}
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The numbers of DCGAN and of SynthMed's first stage, and ours for twenty maps and two CPU cores."""
+"""The numbers of DCGAN and of SynthMed's first stage and single GAN, and ours for twenty eyes and two CPU cores."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -9,7 +9,7 @@ RADFORD = "Radford et al. 2016"
 
 
 class DCGANConfig(AdaptiveConfig):
-    """What can be set about ``dcgan``."""
+    """What can be set about ``label-generator:dcgan``."""
 
     resolution: PowerOfTwo = setting(
         128, "side of the maps that it draws; resized for the translator", unit="px", ge=32, le=512
@@ -89,3 +89,23 @@ class DCGANConfig(AdaptiveConfig):
             "shift": 0.0,
         },
     }
+
+
+class DCGANPairsConfig(DCGANConfig):
+    """What can be set about ``pair-generator:dcgan``."""
+
+    resolution: PowerOfTwo = setting(128, "side of the pairs that it draws", unit="px", ge=32, le=512)
+    seen_images: int = setting(
+        200_000, "training length: pairs shown to the discriminator", unit="images", ge=1
+    )
+    batch_size: int = setting(16, "pairs in one step", unit="images", ge=2, le=4096, source=f"{RADFORD}: 128")
+    latent: int = setting(100, "numbers of noise that a pair is drawn from", ge=1, le=4096, source=RADFORD)
+    r1: float = setting(
+        2.0,
+        "weight of the gradient penalty on real pairs; 0: none",
+        ge=0,
+        source="Mescheder et al. 2018, eq. 9",
+    )
+    real_target: float = setting(
+        1.0, "what the discriminator shall say of real pairs; below 1: one-sided smoothing", gt=0.5, le=1
+    )

@@ -15,6 +15,9 @@ Radford, Metz and Chintala 2016, arXiv 1511.06434 (figure 1 and section 3), as s
 - SynthMed describes its discriminator as two 5 x 5 convolutions and fully connected layers, without their widths,
   strides or norms: :class:`SynthMedDiscriminator` fills those in as DCGAN would.
 
+As SynthMed's single GAN (section "Data", figure 7), which the paper says nothing more of, the same networks draw the
+photograph as further channels of the picture: k label channels, then its colours.
+
 Inside these networks a map runs over [-1, 1] (paper, section 3: tanh); :func:`to_unit` and :func:`from_unit` cross.
 """
 
@@ -58,6 +61,11 @@ def to_unit(maps: Tensor) -> Tensor:
 def from_unit(labels: Tensor) -> Tensor:
     """Label maps from the stage border's [0, 1] to the networks' [-1, 1]."""
     return labels * 2.0 - 1.0
+
+
+def masked(pictures: Tensor, fov: Tensor) -> Tensor:
+    """Pictures (b k h w) in [-1, 1] that are empty, and black, outside the fov (b 1 h w) in {0, 1}."""
+    return (pictures + 1.0) * fov - 1.0
 
 
 class Generator(nn.Module):

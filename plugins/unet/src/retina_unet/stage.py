@@ -78,6 +78,10 @@ class UNetSegmenter(LearningStage, Segmenter):
         """Probabilities (b k h w), 0 outside the fov; photographs larger than ``resolution`` in tiles."""
         return self._segment(photos.to(self.device), fov.to(self.device), turns=self.config.test_turns)
 
+    def probabilities(self, photos: Tensor, fov: Tensor) -> Tensor:
+        """As ``segment``, once and with gradients to the photographs."""
+        return self._segment(photos, fov, turns=False)
+
     def _segment(self, photos: Tensor, fov: Tensor, *, turns: bool) -> Tensor:
         x = _normalised(photos, fov, *photo_statistics(photos, fov))
         multiple = self.network.size_multiple
