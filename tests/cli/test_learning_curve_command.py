@@ -24,7 +24,12 @@ PAINTER = {
     "batch_size": 4,
 }
 DATA = {"phantom_count": 10, "phantom_px": 48, "channels": "vessel"}
-SETTINGS: dict[str, dict[str, Any]] = {"data": DATA, "labels": {"resolution": 32}, "translator": PAINTER, "unet": UNET}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "data": DATA,
+    "labels": {"resolution": 32},
+    "translator": PAINTER,
+    "unet": UNET,
+}
 CURVE = ("learning-curve", "--labels", "phantom", "--translator", "pix2pix", "--preset", "quick")
 
 

@@ -217,7 +217,9 @@ def test_differences_of_precision_and_recall_are_paired_too_and_nothing_is_ranke
 def context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     card = SimpleNamespace(files={"model.safetensors": "abc"})
     monkeypatch.setattr(tested, "read_card", lambda folder: card)
-    return SimpleNamespace(folder=tmp_path.parent, over_all=True, options=SimpleNamespace(precision="fp32"), card=card)
+    return SimpleNamespace(
+        folder=tmp_path.parent, over_all=True, options=SimpleNamespace(precision="fp32"), card=card
+    )
 
 
 def test_what_a_training_found_is_kept_to_the_last_bit(tmp_path: Path, context: Any) -> None:
