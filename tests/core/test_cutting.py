@@ -54,6 +54,22 @@ def test_a_disc_that_a_generator_is_sure_of_is_cut_at_its_border_however_large_i
     assert labels_of("optic_disc", disc, threshold).sum() == 1600
 
 
+@pytest.mark.parametrize("channel", ["optic_disc", "fovea"])
+def test_of_two_discs_the_surer_is_kept(channel: str) -> None:
+    soft = torch.zeros(1, SIDE, SIDE)
+    soft[0, 10:30, 10:30], soft[0, 60:80, 60:80], soft[0, 85:88, 20:23] = 0.85, 0.95, 1.0
+    marked = labels_of(channel, soft, 0.5)
+    assert marked.sum() == 400
+    assert marked[60:80, 60:80].all()
+
+
+def test_several_lesions_are_all_kept_and_an_eye_may_have_no_disc() -> None:
+    soft = torch.zeros(1, SIDE, SIDE)
+    assert not labels_of("optic_disc", soft, 0.5).any()
+    soft[0, 10:30, 10:30], soft[0, 60:80, 60:80] = 0.85, 0.95
+    assert labels_of("haemorrhage", soft, 0.5).sum() == 800
+
+
 def test_a_vessel_keeps_what_is_faint_where_it_touches_what_is_not() -> None:
     soft = torch.zeros(1, SIDE, SIDE)
     soft[0, 48, 10:40], soft[0, 48, 40:70] = 0.9, 0.55

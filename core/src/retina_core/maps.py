@@ -43,6 +43,8 @@ class Cut(NamedTuple):
     """Pieces are joined over ways of at most so many pixels; 0: none are."""
     speck_px: int = 0
     """Connected pieces (by side or corner) of fewer pixels than this are removed."""
+    single: bool = False
+    """Of several pieces the one that is surest, by the sum of its soft values, is kept."""
 
 
 def finish(soft: Tensor, size_px: int, fov: Tensor, cuts: Sequence[Cut]) -> Tensor:
@@ -80,7 +82,17 @@ def _labelled(soft: NDArray[np.float32], inside: NDArray[np.bool_], cut: Cut) ->
     if cut.join_px > 0:
         doubt = 1 - np.clip(soft / max(cut.threshold * cut.weak, 1e-6), 0, 1)
         marked = join(marked, np.where(inside, doubt, np.inf), cut.join_px)
+    if cut.single:
+        marked = surest_piece(marked, soft)
     return remove_specks(marked, cut.speck_px) if cut.speck_px > 1 else marked
+
+
+def surest_piece(marked: NDArray[np.bool_], soft: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The connected piece of a map (h w) whose soft values (h w) have the largest sum, alone."""
+    pieces = label(marked, connectivity=2)  # type: ignore[no-untyped-call]
+    sums = np.bincount(pieces.ravel(), weights=soft.ravel())
+    sums[0] = 0  # the background
+    return np.asarray(marked & (pieces == sums.argmax()), dtype=np.bool_)
 
 
 def relief(soft: NDArray[np.float32], nearby_px: float) -> NDArray[np.float32]:
