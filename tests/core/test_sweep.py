@@ -218,7 +218,11 @@ def context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     card = SimpleNamespace(files={"model.safetensors": "abc"})
     monkeypatch.setattr(tested, "read_card", lambda folder: card)
     return SimpleNamespace(
-        folder=tmp_path.parent, over_all=True, options=SimpleNamespace(precision="fp32"), card=card
+        protocol=None,
+        folder=tmp_path.parent,
+        over_all=True,
+        options=SimpleNamespace(precision="fp32"),
+        card=card,
     )
 
 
