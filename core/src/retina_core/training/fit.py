@@ -193,7 +193,8 @@ class _Job:
 
     def finished(self) -> bool:
         """Whether the folder already holds the result of this very request."""
-        if not (self.folder / CARD).exists():
+        # Not exists(): a folder that may not even be looked into raises there; writing says what to do.
+        if not os.path.exists(self.folder / CARD):
             return False
         if read_card(self.folder).provenance.get("request") == self.request:
             return is_complete(self.folder)  # what is missing is written again from the last checkpoint
