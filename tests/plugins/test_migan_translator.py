@@ -198,7 +198,7 @@ class TestNoise:
     def test_training_draws_it_with_another_deviation_than_painting(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        made, codes = stage(), []
+        made, codes = stage(training_noise=0.001), []
         forward = made.generator.forward
 
         def noted(labels: Tensor, fov: Tensor, code: Tensor, statistics: Tensor | None = None) -> Tensor:
