@@ -31,8 +31,13 @@ def print_ending(run: Path, report: Path) -> None:
     print_line(f"pairs   {run / 'synthetic'} ({len(contents.pairs)})")
     if refused := refused_words(contents):
         print_line(f"        {refused}")
+    print_report(report, phantom=bool(contents.facts.get("phantom")))
+
+
+def print_report(report: Path, *, phantom: bool) -> None:
+    """The last lines of every command that ends with a report: where it lies, and whose eyes it is about."""
     print_line(f"report  {report}")
-    if contents.facts.get("phantom"):
+    if phantom:
         print_line("These are phantoms, which an algorithm draws: no real eye was used.")
 
 

@@ -4,13 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from retina_cli.options import named_stages
 from retina_core.errors import UnknownKeyError
+
+if TYPE_CHECKING:
+    from retina_core.registry import Registry
 
 Settings = dict[str, dict[str, object]]
 """Prefix -> key -> value: ``{"labels": {"resolution": "64"}}``."""
+
+
+def series_request(
+    registry: Registry,
+    evaluator: str,
+    texts: Iterable[str],
+    *,
+    labels: str | None,
+    translator: str | None,
+    pairs: str | None,
+) -> dict[str, Any]:
+    """What commands that train one segmenter several times ask of a request: stages, the segmenter, and settings of all.
+
+    Raises:
+        click.UsageError, click.BadParameter, UnknownKeyError, PluginError: as ``named_stages`` and ``parse_settings``.
+    """
+    stages = named_stages(registry, labels, translator, pairs)
+    segmenter = registry.stage(evaluator, "segmenter").name
+    settings = parse_settings(texts, [*stages, "data", segmenter])
+    return {**stages, "evaluators": (segmenter,), "settings": settings}
 
 
 def parse_settings(texts: Iterable[str], prefixes: Iterable[str], default: str | None = None) -> Settings:

@@ -1,10 +1,10 @@
 """Where soft maps become labels: the one place that resizes, masks, thresholds, joins and removes specks.
 
-Of a tree's map, its own mean nearby is taken off first (``relief``): a generator is unsure where thin vessels run, and draws
+Which channel is cut how, ``cutting.py`` says. Of a tree's map, its own mean nearby is taken off first (``relief``): a generator is unsure where thin vessels run, and draws
 a haze there, which is as bright as the faintest of the lines that it is sure of. Cut as they are, maps with as much marked as
 real ones have clumps and combs where the haze is; in relief, lines of their own width.
 
-A threshold has two levels (hysteresis, Canny 1986, section VIII): what lies above the upper one is marked, and what
+A tree's threshold has two levels (hysteresis, Canny 1986, section VIII): what lies above the upper one is marked, and what
 lies above the lower one where it is connected to that. Cut at one level, thin vessels break into dashes. What is loose even
 then is joined to its tree along the way on which the generator is least sure that there is nothing, if that is short: of 34
 pieces a map of phantoms' vessels fell into, one is left.

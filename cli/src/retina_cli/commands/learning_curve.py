@@ -10,9 +10,10 @@ import click
 from retina_cli import options
 from retina_cli.commands.sweep import gained, measured
 from retina_cli.console import note, print_json, print_line, print_table
+from retina_cli.ending import print_report
 from retina_cli.listener import ConsoleListener
 from retina_cli.session import Session
-from retina_cli.settings import parse_settings
+from retina_cli.settings import series_request
 
 if TYPE_CHECKING:
     from retina_core.evaluation.curve import LearningCurve
@@ -87,9 +88,7 @@ def learning_curve(
     Settings are written --set labels.KEY=VALUE, translator.KEY, pairs.KEY, data.KEY or EVALUATOR.KEY.
     """
     registry = session.registry
-    stages = options.named_stages(registry, labels, translator, pairs)
-    segmenter = registry.stage(evaluator, "segmenter").name
-    chosen = parse_settings(settings, [*stages, "data", segmenter])
+    asked = series_request(registry, evaluator, settings, labels=labels, translator=translator, pairs=pairs)
 
     from retina_cli.report import write_report
     from retina_core import LearningCurveRequest, SweepRequest, run_learning_curve
@@ -98,10 +97,7 @@ def learning_curve(
     from retina_core.sweep import parse_shares
 
     sweep = SweepRequest(
-        labels=stages.get("labels"),
-        translator=stages.get("translator"),
-        pairs=stages.get("pairs"),
-        evaluators=(segmenter,),
+        **asked,
         data=data,
         reader=reader,
         mix=parse_shares(mix),
@@ -111,7 +107,6 @@ def learning_curve(
         init=init,
         seed=seed,
         out=out,
-        settings=chosen,
     )
     request = LearningCurveRequest(sweep, parse_eyes(eyes))
     with ConsoleListener() as listener:
@@ -126,9 +121,7 @@ def learning_curve(
     _print(curve)
     note(f"the eyes are those of --seed {seed}: another seed, and another --out, draws others")
     print_line(f"table   {folder / 'curve.csv'}")
-    print_line(f"report  {report}")
-    if curve.phantom:
-        print_line("These are phantoms, which an algorithm draws: no real eye was used.")
+    print_report(report, phantom=curve.phantom)
 
 
 def _print(curve: LearningCurve) -> None:

@@ -9,9 +9,10 @@ import click
 
 from retina_cli import options
 from retina_cli.console import note, print_json, print_line, print_table
+from retina_cli.ending import print_report
 from retina_cli.listener import ConsoleListener
 from retina_cli.session import Session
-from retina_cli.settings import parse_settings
+from retina_cli.settings import series_request
 
 if TYPE_CHECKING:
     from retina_core.evaluation.shares import ChannelRow, SweepTable
@@ -96,9 +97,7 @@ def sweep(
     Settings are written --set labels.KEY=VALUE, translator.KEY, pairs.KEY, data.KEY or EVALUATOR.KEY.
     """
     registry = session.registry
-    stages = options.named_stages(registry, labels, translator, pairs)
-    segmenter = registry.stage(evaluator, "segmenter").name
-    chosen = parse_settings(settings, [*stages, "data", segmenter])
+    asked = series_request(registry, evaluator, settings, labels=labels, translator=translator, pairs=pairs)
 
     from retina_cli.report import write_report
     from retina_core import SweepRequest, run_sweep
@@ -109,10 +108,7 @@ def sweep(
     if 0 not in shares:
         note("sweep: 0 % is taken up too: it is what the other shares are compared with")
     request = SweepRequest(
-        labels=stages.get("labels"),
-        translator=stages.get("translator"),
-        pairs=stages.get("pairs"),
-        evaluators=(segmenter,),
+        **asked,
         data=data,
         reader=reader,
         mix=shares,
@@ -129,7 +125,6 @@ def sweep(
         vessels=None if vessels is None else str(vessels),
         seed=seed,
         out=out,
-        settings=chosen,
     )
     with ConsoleListener() as listener:
         told = options.fit_options(listener, seed, device, precision, track)
@@ -141,9 +136,7 @@ def sweep(
         return
     _print(table, "phantoms" if request.phantom else "real photographs")
     print_line(f"table   {run / 'sweep.csv'}")
-    print_line(f"report  {report}")
-    if request.phantom:
-        print_line("These are phantoms, which an algorithm draws: no real eye was used.")
+    print_report(report, phantom=request.phantom)
 
 
 def _print(table: SweepTable, kind: str) -> None:

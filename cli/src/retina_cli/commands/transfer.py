@@ -9,9 +9,10 @@ import click
 
 from retina_cli import options
 from retina_cli.console import print_json, print_line, print_table
+from retina_cli.ending import print_report
 from retina_cli.listener import ConsoleListener
 from retina_cli.session import Session
-from retina_cli.settings import parse_settings
+from retina_cli.settings import series_request
 
 if TYPE_CHECKING:
     from retina_core.evaluation.matrix import Transfer
@@ -80,19 +81,14 @@ def transfer(
     Settings are written --set labels.KEY=VALUE, translator.KEY, pairs.KEY, data.KEY or EVALUATOR.KEY, and hold for all data sets.
     """
     registry = session.registry
-    stages = options.named_stages(registry, labels, translator, pairs)
-    segmenter = registry.stage(evaluator, "segmenter").name
-    chosen = parse_settings(settings, [*stages, "data", segmenter])
+    asked = series_request(registry, evaluator, settings, labels=labels, translator=translator, pairs=pairs)
 
     from retina_cli.report import write_report
     from retina_core import PipelineRequest, TransferRequest, run_transfer
     from retina_core.evaluation.matrix import Transfer
 
     pipeline = PipelineRequest(
-        labels=stages.get("labels"),
-        translator=stages.get("translator"),
-        pairs=stages.get("pairs"),
-        evaluators=(segmenter,),
+        **asked,
         data=data,
         reader=reader,
         protocol=protocol,
@@ -105,7 +101,6 @@ def transfer(
         vessels=None if vessels is None else str(vessels),
         seed=seed,
         out=out,
-        settings=chosen,
     )
     request = TransferRequest(pipeline, seeds)
     with ConsoleListener() as listener:
@@ -119,9 +114,7 @@ def transfer(
         return
     _print(found)
     print_line(f"table   {folder / 'transfer.csv'}")
-    print_line(f"report  {report}")
-    if found.phantom:
-        print_line("These are phantoms, which an algorithm draws: no real eye was used.")
+    print_report(report, phantom=found.phantom)
 
 
 def _print(found: Transfer) -> None:

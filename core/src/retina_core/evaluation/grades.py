@@ -28,7 +28,7 @@ from retina_core.evaluation.leaks import refuse_leak
 from retina_core.evaluation.lesion_counts import MeasuredEye, Ruler
 from retina_core.evaluation.lesion_rows import lesion_charts, lesion_rows, lesion_table, write_lesions
 from retina_core.evaluation.scores import Score, Scores
-from retina_core.evaluation.weak_truth import weak_maps_told
+from retina_core.evaluation.weak_truth import weak_notes
 from retina_core.roles import Evaluator
 
 
@@ -67,12 +67,10 @@ class GradesEvaluator(Evaluator):
         held_out = list(ruler.measure(graded_maps(real_test, channels), "real"))
         for line in _left_out(real_test, channels, held_out, real):
             context.options.listener.say(f"grades: {line}")
-        weak = list(weak_maps_told(training, channels))
-        for line in weak:
-            context.options.listener.say(f"grades: {line}")
+        weak = weak_notes(self.name, training, channels, context.options.listener)
         rows, figures = self._counted([*drawn, *real], lesions_among(channels), ruler, context)
         judged, shown = self._judged(real, drawn, held_out, context)
-        write_figures([*shown, *map(Note, weak), *figures], context.folder / "figures.json")
+        write_figures([*shown, *weak, *figures], context.folder / "figures.json")
         scores = Scores(self.name, (*judged, *rows))
         scores.write(context.folder / "scores.json")
         return scores

@@ -23,7 +23,6 @@ from retina_core.evaluation.figures import (
     Histogram,
     NearestMaps,
     NearestPair,
-    Note,
     Series,
     write_figures,
 )
@@ -33,7 +32,7 @@ from retina_core.evaluation.likeness_config import LikenessConfig
 from retina_core.evaluation.nearest import COMMON_PX, Nearest, leave_one_out, nearest
 from retina_core.evaluation.refusals import read_refusals
 from retina_core.evaluation.scores import Score, Scores
-from retina_core.evaluation.weak_truth import weak_maps_told
+from retina_core.evaluation.weak_truth import weak_notes
 from retina_core.formats.atomic import replacing
 from retina_core.roles import Evaluator
 
@@ -74,11 +73,9 @@ class LikenessEvaluator(Evaluator):
         found = nearest(drawn, real)
         others = leave_one_out(real) if len(real) > 1 else None
         shown = self._write_pairs(pairs, training, channels, found, context)
-        weak = list(weak_maps_told(training, channels))
-        for line in weak:
-            context.options.listener.say(f"likeness: {line}")
+        weak = weak_notes(self.name, training, channels, context.options.listener)
         rows = [*_greys_alone(greys), *_rows(found, others)]
-        figures: list[Figure] = [_histogram(greys), *map(Note, weak), _nearest_figure(shown, others)]
+        figures: list[Figure] = [_histogram(greys), *weak, _nearest_figure(shown, others)]
         return self._written(rows, figures, synthetic, context)
 
     def _written(

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from retina_core.data.sample import Sample
+from retina_core.evaluation.figures import Note
+from retina_core.training.options import Listener
 
 
-def weak_maps_told(training: Sequence[Sample], channels: Sequence[str]) -> Iterator[str]:
+def weak_notes(
+    evaluator: str, training: Sequence[Sample], channels: Sequence[str], listener: Listener
+) -> list[Note]:
+    """What an evaluator's report says of weak training maps; the listener is told at once."""
+    lines = list(_weak_maps_told(training, channels))
+    for line in lines:
+        listener.say(f"{evaluator}: {line}")
+    return [Note(line) for line in lines]
+
+
+def _weak_maps_told(training: Sequence[Sample], channels: Sequence[str]) -> Iterator[str]:
     """A sentence for each channel of which some training maps are weak: how many of how many."""
     for channel in channels:
         annotated = [sample for sample in training if channel in sample.labels]
