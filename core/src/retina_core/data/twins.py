@@ -40,7 +40,9 @@ _MOST: Final = 20
 """Of the pairs of one look, those most alike at 24 px, that are looked at closely: pictures of a series are all alike."""
 
 _BLOCK: Final = 512
-"""Looks compared with all others at once."""
+"""Looks compared at once with as many others as ``_OTHERS``, so that memory does not grow with their product."""
+
+_OTHERS: Final = 4096
 
 
 class Pair(NamedTuple):
@@ -173,18 +175,49 @@ def _candidates(looks: Sequence[Look], others: Sequence[Look], *, among: bool) -
     blocks = (np.stack(others[start : start + _BLOCK]) for start in range(0, len(others), _BLOCK))
     fixed = np.concatenate([_unit(resampled(block, 1.0, 0.0, 0.0, _COARSE_PX)) for block in blocks])
     for start in range(0, len(looks), _BLOCK):
-        block = np.stack(looks[start : start + _BLOCK])
-        best = np.full((len(block), len(others)), -1.0, np.float32)
-        for scale in _COARSE_SCALES:
-            for down in _COARSE_SHIFTS:
-                for right in _COARSE_SHIFTS:
-                    moved = _unit(resampled(block, scale, down, right, _COARSE_PX))
-                    np.maximum(best, moved @ fixed.T, out=best)
+        moved = _moved(np.stack(looks[start : start + _BLOCK]))
+        likeness, columns = _nearest(moved, fixed, begin=start if among else 0, among=among)
+        for row, (values, places) in enumerate(zip(likeness, columns, strict=True)):
+            yield from (
+                (start + row, int(place))
+                for value, place in zip(values, places, strict=True)
+                if value >= _CANDIDATE
+            )
+
+
+def _moved(block: NDArray[np.int8]) -> list[Plane]:
+    """Looks (n 64 64) as vectors (n 576) of length 1, over few changes of size and place."""
+    return [
+        _unit(resampled(block, scale, down, right, _COARSE_PX))
+        for scale in _COARSE_SCALES
+        for down in _COARSE_SHIFTS
+        for right in _COARSE_SHIFTS
+    ]
+
+
+def _nearest(
+    moved: Sequence[Plane], fixed: Plane, *, begin: int, among: bool
+) -> tuple[Plane, NDArray[np.int64]]:
+    """Correlations and places in ``fixed`` (m 576) of the ``_MOST`` that are most like each of n looks: (n _MOST) both.
+
+    The looks of ``among`` are those of ``fixed`` from ``begin``: each is held against later ones alone, and none before.
+    """
+    rows = len(moved[0])
+    likeness, columns = np.empty((rows, 0), np.float32), np.empty((rows, 0), np.int64)
+    for left in range(begin, len(fixed), _OTHERS):
+        others = fixed[left : left + _OTHERS].T
+        best = moved[0] @ others
+        for one in moved[1:]:
+            np.maximum(best, one @ others, out=best)
+        places = np.arange(left, left + best.shape[1])
         if among:
-            best[np.arange(len(others)) <= start + np.arange(len(block))[:, None]] = -1.0
-        nearest = np.argsort(-best, axis=1, kind="stable")[:, :_MOST]
-        for row, columns in enumerate(nearest):
-            yield from ((start + row, int(one)) for one in columns if best[row, one] >= _CANDIDATE)
+            best[places <= begin + np.arange(rows)[:, None]] = -1.0
+        likeness = np.concatenate([likeness, best], axis=1)
+        columns = np.concatenate([columns, np.broadcast_to(places, best.shape)], axis=1)
+        kept = np.argsort(-likeness, axis=1, kind="stable")[:, :_MOST]
+        likeness = np.take_along_axis(likeness, kept, axis=1)
+        columns = np.take_along_axis(columns, kept, axis=1)
+    return likeness, columns
 
 
 def resampled(looks: NDArray[np.int8], scale: float, down: float, right: float, side: int) -> Plane:
