@@ -48,6 +48,21 @@ def test_maps_and_logits_have_their_shapes_at_every_size(px: int, channels: int)
     assert (real.shape, grades.shape) == ((3,), (3, 5))
 
 
+def test_a_channel_in_which_nothing_is_marked_counts_nothing() -> None:
+    """So weights that learnt from other channels judge as they did."""
+    judge, fewer = (Discriminator(channels=k, resolution=16, width=4, max_width=8, group=4) for k in (3, 2))
+    weights = judge.state_dict()
+    for key in weights:
+        if "from_maps" in key and key.endswith("weight"):
+            weights[key] = weights[key][:, [0, 2]]
+    fewer.load_state_dict(weights)
+    maps = torch.rand(4, 3, 16, 16) * 2 - 1
+    maps[:, 1] = -1
+    assert torch.allclose(judge(maps)[0], fewer(maps[:, [0, 2]])[0], atol=1e-5)
+    maps[:, 1] = 0
+    assert not torch.allclose(judge(maps)[0], fewer(maps[:, [0, 2]])[0], atol=1e-3)
+
+
 def test_a_grade_is_as_many_steps() -> None:
     code = steps_of(torch.tensor([0, 1, 2, 3, 4]))
     assert code.sum(1).tolist() == [0, 1, 2, 3, 4]

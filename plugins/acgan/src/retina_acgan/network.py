@@ -22,6 +22,7 @@ section 2), who do not print their layers. Departures, ours where no paper is na
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -31,6 +32,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from retina_acgan.layers import (
+    HE_GAIN,
     DoublingConv2d,
     EqualConv2d,
     EqualLinear,
@@ -45,6 +47,10 @@ from retina_core.randomness import normal
 STEM_PX: Final = 4
 REFERENCE_PX: Final = 128
 LEAST_WIDTH: Final = 4
+BACKGROUND: Final = -1.0
+"""Of maps, to the networks."""
+USUAL_CHANNELS: Final = 6
+"""As many as the starter has."""
 CHANCE_PX: Final = 16
 """The coarsest maps with noise of their own at each pixel."""
 BACKGROUND_LOGIT: Final = -1.5
@@ -155,7 +161,7 @@ class Discriminator(nn.Module):
     def __init__(self, *, channels: int, resolution: int, width: int, max_width: int, group: int) -> None:
         super().__init__()
         widths = {px: features_at(px, width, max_width) for px in sizes(resolution)}
-        self.from_maps = nn.ModuleDict({str(px): EqualConv2d(channels, f, 1) for px, f in widths.items()})
+        self.from_maps = nn.ModuleDict({str(px): FromMaps(channels, f) for px, f in widths.items()})
         self.blocks = nn.ModuleDict(
             {str(px): DiscriminatorBlock(f, widths[px // 2]) for px, f in widths.items() if px > STEM_PX}
         )
@@ -163,13 +169,27 @@ class Discriminator(nn.Module):
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         side = maps.shape[-1]
-        x = leaky(self.from_maps[str(side)](maps))  # b f p p
+        x = self.from_maps[str(side)](maps)  # b f p p
         for px in reversed(sizes(side)[1:]):
             maps = F.avg_pool2d(maps, 2)  # b k p/2 p/2
-            seen = leaky(self.from_maps[str(px // 2)](maps))
-            x = (self.blocks[str(px)](x) + seen) * 0.5**0.5  # b f p/2 p/2
+            x = (self.blocks[str(px)](x) + self.from_maps[str(px // 2)](maps)) * 0.5**0.5  # b f p/2 p/2
         real, grades = self.head(x)
         return real, grades
+
+
+class FromMaps(EqualConv2d):
+    """What the discriminator makes of the maps of one size first: (b k p p) in about [-1, 1] -> (b f p p).
+
+    Maps are counted from the background, and weights scaled as for ``USUAL_CHANNELS``, whatever their number. So a
+    channel in which nothing is marked counts nothing, and weights that learnt from other channels judge as they did.
+    """
+
+    def __init__(self, channels: int, f: int) -> None:
+        super().__init__(channels, f, 1)
+        self.scale = HE_GAIN / math.sqrt(USUAL_CHANNELS)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return leaky(super().forward(maps - BACKGROUND))
 
 
 class DiscriminatorBlock(nn.Module):

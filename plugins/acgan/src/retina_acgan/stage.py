@@ -18,7 +18,7 @@ from retina_acgan.losses import (
     smoothed_d_loss,
     variety_gap,
 )
-from retina_acgan.network import Discriminator, Generator, chance
+from retina_acgan.network import BACKGROUND, Discriminator, Generator, chance
 from retina_core.optimizers import fused_adam
 from retina_core.randomness import normal, uniform
 from retina_core.roles import LabelGenerator
@@ -28,8 +28,6 @@ from retina_core.training.previews import label_picture
 
 if TYPE_CHECKING:
     from retina_core.training.context import StepContext
-
-BACKGROUND = -1.0
 
 
 class ACGANLabels(LearningStage, LabelGenerator):

@@ -14,6 +14,7 @@ table 2 (blocks). Layers and their departures: ``layers.py``. Departures here:
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from retina_pgan.layers import (
+    HE_GAIN,
     DoublingConv2d,
     EqualConv2d,
     EqualLinear,
@@ -35,6 +37,10 @@ from retina_pgan.layers import (
 STEM_PX = 4
 REFERENCE_PX = 128
 LEAST_WIDTH = 4
+BACKGROUND = -1.0
+"""Of maps, to the networks."""
+USUAL_CHANNELS = 2
+"""As many as the starter has."""
 
 
 class Growth(NamedTuple):
@@ -130,21 +136,36 @@ class Discriminator(nn.Module):
     def __init__(self, *, planes: int, resolution: int, width: int, max_width: int, group: int) -> None:
         super().__init__()
         widths = {px: features_at(px, width, max_width) for px in sizes(resolution)}
-        self.from_maps = nn.ModuleDict({str(px): EqualConv2d(planes, f, 1) for px, f in widths.items()})
+        self.from_maps = nn.ModuleDict({str(px): FromMaps(planes, f) for px, f in widths.items()})
         self.blocks = nn.ModuleDict(
             {str(px): DiscriminatorBlock(f, widths[px // 2]) for px, f in widths.items() if px > STEM_PX}
         )
         self.head = DiscriminatorHead(widths[STEM_PX], group)
 
     def forward(self, maps: Tensor, growth: Growth) -> Tensor:
-        x = leaky(self.from_maps[str(growth.px)](maps))  # b f p p
+        x = self.from_maps[str(growth.px)](maps)  # b f p p
         for px in reversed(sizes(growth.px)[1:]):
             x = self.blocks[str(px)](x)  # b f p/2 p/2
             if px == growth.px and growth.alpha < 1:
-                coarse = leaky(self.from_maps[str(px // 2)](halved(maps)))
+                coarse = self.from_maps[str(px // 2)](halved(maps))
                 x = torch.lerp(coarse.float(), x.float(), growth.alpha).to(x.dtype)
         logits: Tensor = self.head(x)
         return logits
+
+
+class FromMaps(EqualConv2d):
+    """What the discriminator makes of the maps of one size first: (b k p p) in about [-1, 1] -> (b f p p).
+
+    Maps are counted from the background, and weights scaled as for ``USUAL_CHANNELS``, whatever their number. So a
+    channel in which nothing is marked counts nothing, and weights that learnt from other channels judge as they did.
+    """
+
+    def __init__(self, planes: int, f: int) -> None:
+        super().__init__(planes, f, 1)
+        self.scale = HE_GAIN / math.sqrt(USUAL_CHANNELS)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return leaky(super().forward(maps - BACKGROUND))
 
 
 class DiscriminatorBlock(nn.Module):

@@ -27,14 +27,12 @@ from retina_pgan.losses import (
     wasserstein_d_loss,
     wasserstein_g_loss,
 )
-from retina_pgan.network import Discriminator, Generator, Growth, faded
+from retina_pgan.network import BACKGROUND, Discriminator, Generator, Growth, faded
 from retina_pgan.targets import decode, encode, planes_of
 from retina_pgan.variety import variety_gap
 
 if TYPE_CHECKING:
     from retina_core.training.context import StepContext
-
-BACKGROUND = -1.0
 
 
 class PGANLabels(LearningStage, LabelGenerator):
