@@ -93,11 +93,11 @@ class ACGANLabels(LearningStage, LabelGenerator):
         """Update both networks on real label maps (b k h w) and their grades; return detached scalar losses."""
         config = self.config
         self._grow(context.seen_images)
-        labels, _, _ = context.augment(batch)  # b k h w
+        labels, fov, _ = context.augment(batch)  # b k h w, b 1 h w
         plain = labels * 2 - 1
         grades = self._filled(batch.grades, context.rngs)
         real = self.ada(plain, context.rngs)
-        drawn = self._drawn(context.rngs, grades)  # b k h w
+        drawn = inside(fov, self._drawn(context.rngs, grades))  # b k h w
         fake = self.ada(drawn, context.rngs)
 
         penalty = self._lazy_r1(real, context)
@@ -112,7 +112,7 @@ class ACGANLabels(LearningStage, LabelGenerator):
 
         for update in range(config.generator_updates):
             if update:  # the first takes what the discriminator was shown
-                drawn = self._drawn(context.rngs, grades)
+                drawn = inside(fov, self._drawn(context.rngs, grades))
                 fake = self.ada(drawn, context.rngs)
             logits, class_logits = self.discriminator(fake)
             g_loss, g_grade = logistic_g_loss(logits), grade_loss(class_logits, self._asked(grades))
@@ -188,3 +188,11 @@ class ACGANLabels(LearningStage, LabelGenerator):
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         """Take it back."""
         self.ada.load_state(state["ada"])
+
+
+def inside(fov: Tensor, maps: Tensor) -> Tensor:
+    """Maps (b k p p) with nothing marked outside the fov (b 1 p p), as in real ones, and as they are cut once drawn.
+
+    Else the two networks fight over marks along the frame.
+    """
+    return (maps - BACKGROUND) * fov + BACKGROUND
