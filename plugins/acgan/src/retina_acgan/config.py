@@ -103,6 +103,7 @@ class ACGANConfig(AdaptiveConfig):
             "average_half_life": 600,
             "rate_decay": 0.5,
             "ada": "adaptive",
+            "generator_updates": 1,
         },
         "standard": {
             "first_px": 32,
@@ -112,6 +113,7 @@ class ACGANConfig(AdaptiveConfig):
             "average_half_life": 1_200,
             "rate_decay": 0.2,
             "ada": "adaptive",
+            "generator_updates": 1,
         },
         "starter": {
             "resolution": 128,

@@ -17,6 +17,8 @@ section 2), who do not print their layers. Departures, ours where no paper is na
   nearly everywhere, and a discriminator that sees seven channels of it told a linear output from them at once.
 - Noise for each pixel from 16 px on (Karras et al. 2019, arXiv 1812.04948, section 3.2): where a lesion
   lies is chance, and need not be told by the noise that shapes the eye.
+- The discriminator counts maps from their background, and scales its first layers as for the starter's channels whatever
+  their number (``FromMaps``).
 - The classifier reads features before the minibatch deviation, pooled by their mean: each eye's grade is its own.
 """
 

@@ -8,6 +8,8 @@ table 2 (blocks). Layers and their departures: ``layers.py``. Departures here:
   coarser one's weights.
 - Widths: as many features as ``width`` says at 128 px, twice at each coarser size up to ``max_width``, half at each
   finer one. ``width`` 128 and ``max_width`` 512 are the paper's.
+- The discriminator counts maps from their background, and scales its first layers as for the starter's channels whatever
+  their number (``FromMaps``).
 - Where the paper has photographs, these are planes over [-1, 1] that stand for label maps (``targets.py``). As in the
   paper, no activation bounds what the generator draws.
 """
