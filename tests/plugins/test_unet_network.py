@@ -121,6 +121,20 @@ def test_a_channel_that_no_eye_has_leaves_the_dice_of_the_others() -> None:
     assert float(among.detach()) == pytest.approx(float(alone.detach()), rel=1e-12)
 
 
+def test_a_channel_in_which_nothing_is_marked_leaves_the_dice_of_the_others_and_cross_entropy_alone() -> None:
+    """Pressed to find nothing by every patch without a lesion, a network of one patch to a step finds none."""
+    logits, labels, weights, _ = tensors()
+    labels[:, 1] = 0
+    annotated = torch.ones(2, 2, dtype=torch.float64)
+    alone = dice_loss(logits[:, :1], labels[:, :1], weights, annotated[:, :1])
+    among = dice_loss(logits, labels, weights, annotated)
+    assert float(among.detach()) == pytest.approx(float(alone.detach()), rel=1e-12)
+    (slope,) = torch.autograd.grad(among, logits, retain_graph=True)
+    assert not slope[:, 1].any()
+    (slope,) = torch.autograd.grad(cross_entropy_loss(logits, labels, weights, annotated), logits)
+    assert bool((slope[:, 1][weights[:, 0].expand_as(slope[:, 1]) > 0] > 0).all())
+
+
 @pytest.mark.parametrize("loss", [cross_entropy_loss, dice_loss])
 def test_what_is_not_known_has_no_slope(loss) -> None:  # type: ignore[no-untyped-def]
     logits, labels, weights, present = tensors()

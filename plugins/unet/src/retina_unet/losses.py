@@ -22,13 +22,15 @@ def cross_entropy_loss(logits: Tensor, labels: Tensor, weights: Tensor, present:
 def dice_loss(
     logits: Tensor, labels: Tensor, weights: Tensor, present: Tensor, smooth: float = 1.0
 ) -> Tensor:
-    """1 - (2 sum py + s) / (sum p^2 + sum y^2 + s), each channel summed over the batch, mean of the known channels.
+    """1 - (2 sum py + s) / (sum p^2 + sum y^2 + s), each channel summed over the batch; mean of the channels marked there.
 
-    Shapes as in ``cross_entropy_loss``. The squares (V-Net's form) have their optimum at p = y for soft labels too.
+    Shapes as in ``cross_entropy_loss``. The squares (V-Net's form) have their optimum at p = y for soft labels too. Where
+    nothing is marked the overlap is 0 whatever is found, so that the term would only press p to 0: with a patch to a
+    step, of which few show a lesion, a network then learnt to find none.
     """
     known = weights * present[:, :, None, None]  # b k h w
     p, over = logits.sigmoid(), (0, 2, 3)
     overlap, total = (known * p * labels).sum(over), (known * (p.square() + labels.square())).sum(over)
     loss = 1 - (2 * overlap + smooth) / (total + smooth)  # k
-    annotated = present.amax(0)
-    return (loss * annotated).sum() / annotated.sum().clamp(min=1)
+    marked = ((known * labels).sum(over) > 0).to(loss.dtype)  # k
+    return (loss * marked).sum() / marked.sum().clamp(min=1)
