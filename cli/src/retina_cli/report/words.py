@@ -49,8 +49,10 @@ def number(value: object, digits: int = 3) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A difference, with its sign."""
-    return NONE if value is None else f"{'+' if value > 0 else ''}{number(float(value))}"
+    """A difference with three decimals and its sign, of 0.000 too: on which side of 0 an interval ends is what counts."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    return (f"{value:+.3f}" if value else f"{0:.3f}").replace("-", "−")
 
 
 def duration(seconds: object) -> str:
