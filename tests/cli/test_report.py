@@ -382,6 +382,12 @@ def test_numbers_are_said_as_a_reader_would():
     assert [number(v) for v in (0.81234, 0.0, 7, 2e-5, -0.5, None, float("nan"))] == [
         "0.812", "0.000", "7", "2.00e−05", "−0.500", "–", "–",
     ]  # fmt: skip
-    assert [signed(v) for v in (0.01, -0.01, -2e-5, 0.0, None)] == ["+0.010", "−0.010", "−0.000", "0.000", "–"]
+    assert [signed(v) for v in (0.01, -0.01, -2e-5, 0.0, None)] == [
+        "+0.010",
+        "−0.010",
+        "−0.000",
+        "0.000",
+        "–",
+    ]
     assert [duration(v) for v in (4.21, 42, 200, 7500, "x")] == ["4.2 s", "42 s", "3 min", "2 h 05 min", "–"]
     assert [counted(n, "eye") for n in (0, 1, 8, 40)] == ["no eyes", "one eye", "eight eyes", "40 eyes"]

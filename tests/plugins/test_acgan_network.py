@@ -13,6 +13,7 @@ from retina_acgan import ACGANConfig, ACGANLabels
 from retina_acgan.layers import DoublingConv2d, EqualConv2d, HalvingConv2d, MinibatchDeviation, pixel_norm
 from retina_acgan.losses import grade_loss, r1_penalty, smoothed_d_loss, variety_gap
 from retina_acgan.network import Discriminator, Generator, chance, doubled, sizes, steps_of
+from retina_acgan.stage import inside
 from retina_core.randomness import sample_rngs
 
 
@@ -196,3 +197,12 @@ def test_the_paper_preset_holds_the_papers_numbers() -> None:
     assert config.smoothing > 0
     assert config.ada == "adaptive"
     assert (config.classifier_weight, config.r1, config.variety_weight) == (1, 0, 0)
+
+
+def test_outside_the_field_of_view_maps_are_background() -> None:
+    maps, fov = torch.rand(2, 3, 8, 8), torch.ones(2, 1, 8, 8)
+    fov[:, :, :2], fov[:, :, 2] = 0, 0.5
+    cut = inside(fov, maps)
+    assert torch.equal(cut[:, :, :2], torch.full((2, 3, 2, 8), -1.0))
+    assert torch.allclose(cut[:, :, 2], (maps[:, :, 2] - 1) / 2)
+    assert torch.allclose(cut[:, :, 3:], maps[:, :, 3:])
