@@ -176,7 +176,7 @@ def _candidates(looks: Sequence[Look], others: Sequence[Look], *, among: bool) -
     fixed = np.concatenate([_unit(resampled(block, 1.0, 0.0, 0.0, _COARSE_PX)) for block in blocks])
     for start in range(0, len(looks), _BLOCK):
         moved = _moved(np.stack(looks[start : start + _BLOCK]))
-        likeness, columns = _nearest(moved, fixed, begin=start if among else 0, among=among)
+        likeness, columns = _nearest(moved, fixed, own=start if among else None)
         for row, (values, places) in enumerate(zip(likeness, columns, strict=True)):
             yield from (
                 (start + row, int(place))
@@ -195,23 +195,21 @@ def _moved(block: NDArray[np.int8]) -> list[Plane]:
     ]
 
 
-def _nearest(
-    moved: Sequence[Plane], fixed: Plane, *, begin: int, among: bool
-) -> tuple[Plane, NDArray[np.int64]]:
+def _nearest(moved: Sequence[Plane], fixed: Plane, *, own: int | None) -> tuple[Plane, NDArray[np.int64]]:
     """Correlations and places in ``fixed`` (m 576) of the ``_MOST`` that are most like each of n looks: (n _MOST) both.
 
-    The looks of ``among`` are those of ``fixed`` from ``begin``: each is held against later ones alone, and none before.
+    Looks that are those of ``fixed`` from ``own`` on are each held against later ones alone.
     """
     rows = len(moved[0])
     likeness, columns = np.empty((rows, 0), np.float32), np.empty((rows, 0), np.int64)
-    for left in range(begin, len(fixed), _OTHERS):
+    for left in range(own or 0, len(fixed), _OTHERS):
         others = fixed[left : left + _OTHERS].T
         best = moved[0] @ others
         for one in moved[1:]:
             np.maximum(best, one @ others, out=best)
         places = np.arange(left, left + best.shape[1])
-        if among:
-            best[places <= begin + np.arange(rows)[:, None]] = -1.0
+        if own is not None:
+            best[places <= own + np.arange(rows)[:, None]] = -1.0
         likeness = np.concatenate([likeness, best], axis=1)
         columns = np.concatenate([columns, np.broadcast_to(places, best.shape)], axis=1)
         kept = np.argsort(-likeness, axis=1, kind="stable")[:, :_MOST]
