@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from retina_core.evaluation import grade_agreement
 from retina_core.evaluation.grade_agreement import (
     CHANCE,
     HELD_OUT,
     Answers,
     agreement_rows,
+    ask_by_turns,
     confusion_figures,
+    mean_recall,
     share_interval,
     unpaired_difference,
     verdict,
@@ -22,6 +27,8 @@ from retina_core.evaluation.grade_agreement import (
 from retina_core.evaluation.lesion_counts import MeasuredEye, Source
 from retina_core.evaluation.scores import Score, Scores
 from retina_core.grading.agreement import Agreement
+from retina_core.grading.settings import GraderSettings
+from retina_core.training.options import FitOptions
 
 GRADES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40)
 
@@ -80,6 +87,8 @@ def test_generated_maps_stand_beside_real_ones_and_chance() -> None:
     assert ours.low < 0.75
     by_reference = {row.reference: row.value for row in rows if row.name == "grade_accuracy"}
     assert by_reference == {None: 0.75, CHANCE: 0.5, HELD_OUT: 1.0, f"{CHANCE}, {HELD_OUT}": 0.75}
+    alike = {row.reference: row.value for row in rows if row.name == "grade_mean_recall"}
+    assert alike == {None: 0.5, HELD_OUT: 1.0}, "grade 2 alone is on both sides"
     difference = next(row for row in rows if row.name == "grade_accuracy_difference")
     assert difference.value == pytest.approx(-0.25)
     recalls = {(row.grade, row.reference): row.value for row in rows if row.name == "grade_recall"}
@@ -101,6 +110,75 @@ def test_without_graded_test_eyes_the_generated_maps_are_judged_alone() -> None:
     assert {row.reference for row in rows} == {None, CHANCE}
     assert "not known" in verdict(generated, nobody)
     assert len(list(confusion_figures(generated, nobody, (1, 2)))) == 1
+
+
+def test_grades_that_count_alike_are_not_outvoted_by_the_commonest() -> None:
+    often, alike = answers([2, 2, 2, 2, 3, 4], [2, 2, 2, 2, 4, 4]), answers([2, 3, 4], [2, 4, 4])
+    assert mean_recall(often, (2, 3, 4)) == pytest.approx(2 / 3)
+    assert mean_recall(alike, (2, 3, 4)) == pytest.approx(2 / 3)
+    assert mean_recall(often, ()) is None
+    assert verdict(alike, often).endswith("With grades 2, 3 and 4 counting alike, it is 67% and 67%.")
+
+
+def drawn_eye(name: str, patient: str, grade: int, marks: int) -> MeasuredEye:
+    """A map with a row of marks, in a field of view that is the whole frame."""
+    picture = np.zeros((2, 32, 32), np.uint8)
+    picture[0, 14:18, 1 : 1 + 5 * marks] = 255
+    picture[0, :, 5::5] = 0
+    picture[1] = 255
+    return MeasuredEye(name, patient, "real", grade, "own", {}, picture)
+
+
+SMALL = GraderSettings.resolve(
+    "grades",
+    settings={"resolution": 32, "width": 4, "seen_images": 240, "batch_size": 8, "average_half_life": 40},
+)
+
+
+def test_every_real_map_is_asked_about_once_of_a_classifier_that_has_not_seen_its_patient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learnt: list[set[str]] = []
+    asked: list[set[str]] = []
+
+    def learn(eyes: Sequence[MeasuredEye], *_: object) -> object:
+        learnt.append({eye.patient for eye in eyes})
+        return object()
+
+    def answer(_: object, eyes: Sequence[MeasuredEye]) -> Answers:
+        asked.append({eye.patient for eye in eyes})
+        return Answers(tuple(eyes), tuple(eye.grade for eye in eyes))
+
+    monkeypatch.setattr(grade_agreement, "learn_grades", learn)
+    monkeypatch.setattr(grade_agreement, "ask", answer)
+    eyes = [drawn_eye(f"{p}{side}", f"p{p}", p % 3, 0) for p in range(12) for side in ("left", "right")]
+    found = ask_by_turns(eyes, 4, SMALL, FitOptions(device="cpu"))
+    assert sorted(eye.id for eye in found.eyes) == sorted(eye.id for eye in eyes)
+    assert len(learnt) == 4
+    assert all(not ours & theirs for ours, theirs in zip(learnt, asked, strict=True))
+    assert [len(one) for one in asked] == [3, 3, 3, 3]
+
+
+def test_a_grade_that_one_eye_has_is_not_asked_about_by_turns() -> None:
+    eyes = [drawn_eye(f"e{i}", f"p{i}", grade, grade) for i, grade in enumerate([0, 0, 0, 2, 2, 2, 3])]
+    found = ask_by_turns(
+        eyes, 7, SMALL.model_copy(update={"seen_images": 8}), FitOptions(device="cpu", precision="fp32")
+    )
+    assert sorted(eye.grade for eye in found.eyes) == [0, 0, 0, 2, 2, 2]
+
+
+@pytest.mark.parametrize("parts", [0, 1])
+def test_fewer_than_two_parts_leave_nobody_to_ask(parts: int) -> None:
+    eyes = [drawn_eye(f"e{i}", f"p{i}", i % 2, 1) for i in range(6)]
+    assert ask_by_turns(eyes, parts, SMALL, FitOptions(device="cpu")).eyes == ()
+
+
+def test_classifiers_by_turns_tell_many_marks_from_one() -> None:
+    eyes = [drawn_eye(f"e{i}", f"p{i}", i % 2 * 4, 1 + i % 2 * 4) for i in range(12)]
+    options = FitOptions(device="cpu", precision="fp32")
+    found = ask_by_turns(eyes, 3, SMALL, options)
+    assert found.agreement.accuracy == 1
+    assert ask_by_turns(eyes, 3, SMALL, options).predicted == found.predicted
 
 
 @pytest.mark.parametrize(("right", "aim"), [(19, "within the aim"), (18, "short of the aim")])

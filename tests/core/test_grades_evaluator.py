@@ -140,7 +140,9 @@ def test_figures_hold_a_table_a_plot_for_each_measure_and_both_confusions(
     assert kinds.count(Table) == 1
     assert kinds.count(Groups) == 2
     confusions = [figure for figure in figures if isinstance(figure, Confusion)]
-    assert [sum(map(sum, one.counts)) for one in confusions] == [3, 2]
+    assert [sum(map(sum, one.counts)) for one in confusions] == [3, 2 + 6], (
+        "2 test eyes, 6 training eyes by turns"
+    )
     notes = [figure.text for figure in figures if isinstance(figure, Note)]
     assert any("grade 1 are counted, but not judged" in text for text in notes)
 
@@ -158,9 +160,20 @@ def test_every_eye_and_every_answer_is_a_row_of_a_table(
     assert [row["grade_from"] for row in rows] == ["asked"] * 4 + ["twin other", "weak"] + ["own"] * 4
     assert rows[2]["pieces"] == "10"
     with (tmp_path / "grades/answers.csv").open(newline="") as file:
-        assert [row["eye"] for row in csv.DictReader(file)] == ["g0", "g1", "g2", "s0", "s1"]
+        found = [row["eye"] for row in csv.DictReader(file)]
+    assert found[:5] == ["g0", "g1", "g2", "s0", "s1"]
+    assert sorted(found[5:]) == [f"t{i}" for i in range(6)]
     assert any("twins" in line for line in ears.lines)
     assert any("weak" in line for line in ears.lines)
+
+
+def test_without_parts_only_test_eyes_are_the_yardstick(
+    tmp_path: Path, pairs: Dataset, train: Dataset, test: Dataset
+) -> None:
+    evaluated(tmp_path / "grades", pairs, train, test, parts=0)
+    figures = read_figures(tmp_path / "grades/figures.json")
+    assert [sum(map(sum, one.counts)) for one in figures if isinstance(one, Confusion)] == [3, 2]
+    assert not any("training eyes, asked" in one.text for one in figures if isinstance(one, Note))
 
 
 def test_weak_maps_that_stand_for_real_ones_are_named(

@@ -21,6 +21,7 @@ LABELS = {
     "nearest_map_distance": "Distance to the nearest training map (Dice)",
     "grade_accuracy": "Taken for their grade (share)",
     "grade_accuracy_within_one": "Taken for it or one beside it (share)",
+    "grade_mean_recall": "Taken for their grade, grades counting alike (share)",
     "grade_kappa": "Quadratic kappa of grades",
 }
 """Measure -> what it is called, in the order of rows."""

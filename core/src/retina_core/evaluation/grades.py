@@ -16,9 +16,12 @@ from retina_core.errors import DatasetError, InvalidValueError
 from retina_core.evaluation.context import EvaluationContext
 from retina_core.evaluation.figures import Figure, Note, write_figures
 from retina_core.evaluation.grade_agreement import (
+    Answers,
     agreement_rows,
     ask,
+    ask_by_turns,
     confusion_figures,
+    joined,
     learn_grades,
     verdict,
     write_answers,
@@ -109,9 +112,10 @@ class GradesEvaluator(Evaluator):
         grader = learn_grades(whole, self.config, context.options)
         known = [eye for eye in drawn if eye.grade in learnt and eye.picture is not None]
         answers = ask(grader, known)
-        yardstick = ask(grader, [eye for eye in held_out if eye.picture is not None and eye.grade in learnt])
+        tested = ask(grader, [eye for eye in held_out if eye.picture is not None and eye.grade in learnt])
+        yardstick = joined(tested, ask_by_turns(whole, self.config.parts, self.config, context.options))
         write_answers(context.folder / "answers.csv", [answers, yardstick])
-        notes = [Note(verdict(answers, yardstick))] if known else []
+        notes = [Note(f"{verdict(answers, yardstick)}{_of_whom(tested, yardstick)}")] if known else []
         notes += [Note(line) for line in _unlearnt(drawn, learnt)]
         return agreement_rows(answers, yardstick), [*notes, *confusion_figures(answers, yardstick, learnt)]
 
@@ -153,6 +157,18 @@ def _left_out(
         if kind in {"twin", "weak"}:
             how = "are those of twins" if kind == "twin" else "are weak: a classifier gave them"
             yield f"{count} of the grades of {len(training)} training eyes {how}"
+
+
+def _of_whom(tested: Answers, yardstick: Answers) -> str:
+    """A sentence on who the real held-out maps are of, and whose were marked by a trained stage."""
+    turned = yardstick.eyes[len(tested.eyes) :]
+    if not turned:
+        return ""
+    weak = sum(bool(eye.weak) for eye in turned)
+    return (
+        f" Of the real maps {len(tested.eyes)} are of test eyes, and {len(turned)} of training eyes, asked about of classifiers "
+        f"that learnt from others of them{f'; {weak} of these have weak maps' if weak else ''}."
+    )
 
 
 def _unlearnt(drawn: Sequence[MeasuredEye], learnt: Sequence[int]) -> Iterator[str]:

@@ -24,4 +24,11 @@ class GradesConfig(GraderSettings):
         ge=0,
         le=4096,
     )
+    parts: int = setting(
+        5,
+        "parts of the real training maps, each held out in turn from a classifier that learns from the others, as many "
+        "trainings more; 0: test eyes alone say how well real maps show their grade",
+        ge=0,
+        le=100,
+    )
     compared: int = setting(1_000, "generated maps that are looked at", unit="maps", ge=2)
