@@ -270,6 +270,24 @@ def test_a_run_adds_the_evaluator_exactly_where_pairs_and_eyes_have_grades(
             RunPlan.of(asked, Registry.discover(), FitOptions(device="cpu"))
 
 
+def test_an_evaluator_that_a_run_adds_can_be_set_without_being_named(tmp_path: Path) -> None:
+    data = {"phantom_count": 10, "phantom_px": 64, "phantom_grades": [0, 4]}
+    asked = PipelineRequest("phantom", "spade", out=tmp_path / "run", preset="quick")
+
+    def planned(**settings: Mapping[str, Any]) -> RunPlan:
+        request = replace(asked, settings={"data": data, **settings})
+        return RunPlan.of(request, Registry.discover(), FitOptions(device="cpu"))
+
+    assert planned(grades={"parts": "3"}).configs["grades"].parts == 3  # type: ignore[attr-defined]
+    assert "likeness" in planned(likeness={}).configs
+    assert "grades" not in planned().configs
+    with pytest.raises(InvalidValueError, match="parts"):
+        planned(grades={"parts": "-1"})
+    data["phantom_grades"] = []
+    with pytest.raises(InvalidValueError, match="takes grades"):
+        planned(grades={"parts": "3"})
+
+
 def test_phantoms_show_more_lesions_the_higher_the_grade(tmp_path: Path) -> None:
     config = DataConfig.resolve(
         "data", "quick", {"phantom_count": 12, "phantom_px": 96, "phantom_grades": [0, 2, 4]}

@@ -10,6 +10,7 @@ import click
 
 from retina_cli.options import named_stages
 from retina_core.errors import UnknownKeyError
+from retina_core.evaluation.added import ADDED
 
 if TYPE_CHECKING:
     from retina_core.registry import Registry
@@ -34,7 +35,7 @@ def series_request(
     """
     stages = named_stages(registry, labels, translator, pairs)
     segmenter = registry.stage(evaluator, "segmenter").name
-    settings = parse_settings(texts, [*stages, "data", segmenter])
+    settings = parse_settings(texts, [*stages, "data", segmenter, *ADDED])
     return {**stages, "evaluators": (segmenter,), "settings": settings}
 
 

@@ -17,6 +17,7 @@ import torch
 from retina_core.data.sample import Dataset, Sample, Split
 from retina_core.devices import resolve_device, resolve_precision
 from retina_core.errors import StageFolderError
+from retina_core.evaluation.added import GRADES, LIKENESS
 from retina_core.evaluation.running import evaluate
 from retina_core.formats.atomic import write_json
 from retina_core.formats.lock import sole_use
@@ -25,7 +26,7 @@ from retina_core.formats.stage_card import CARD, MODEL, PRIORS, SEEN, read_card
 from retina_core.generation import generate
 from retina_core.perceptual.sources import SegmenterSource
 from retina_core.registry import Registry
-from retina_core.run_generation import GRADES, draws_grades
+from retina_core.run_generation import draws_grades
 from retina_core.run_plan import PipelineRequest, RunPlan
 from retina_core.run_record import RunRecord, RunStep
 from retina_core.starters import copy_starter
@@ -96,7 +97,7 @@ class _Run:
         cards = [f"{prefix}/{CARD}" for prefix in self.plan.request.stages]
         if self.plan.request.vessels is not None:
             cards.append(str(Path(self.plan.request.vessels).absolute() / CARD))
-        evaluators = dict.fromkeys((*self.plan.request.evaluators, "likeness", *self._graded()))
+        evaluators = dict.fromkeys((*self.plan.request.evaluators, LIKENESS, *self._graded()))
         painted = f"{self.plan.request.pair_count} pairs are drawn and painted"
         *before, painting = [self._stage(prefix, stage) for prefix in self.plan.request.stages]
         return [

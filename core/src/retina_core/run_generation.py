@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from retina_core.asked_grades import AskedGrades
 from retina_core.data.sample import Dataset, Split
 from retina_core.errors import InvalidValueError
+from retina_core.evaluation.added import GRADES
 from retina_core.evaluation.grades import graded_maps
 from retina_core.evaluation.leaks import refuse_leak
 from retina_core.formats.stage_card import read_card
@@ -24,9 +25,6 @@ from retina_core.vessel_finder import check_finder, has_vessels
 
 if TYPE_CHECKING:
     from retina_core.run_plan import PipelineRequest
-
-GRADES: Final = "grades"
-"""The evaluator that says whether they show; a run adds it where there are some."""
 
 
 def check_generation(
@@ -47,7 +45,8 @@ def check_generation(
     channels, shares = drawn(registry, spec, start, split)
     kind = cast(type[DrawingStage], registry.stage_class(spec))
     AskedGrades.of(kind, channels, shares, request.grade, unseen=request.unseen_grade, registry=registry)
-    if GRADES in request.evaluators and not draws_grades(request, registry, spec, start, split):
+    asked = GRADES in request.evaluators or GRADES in request.settings
+    if asked and not draws_grades(request, registry, spec, start, split):
         reason = f"{spec.name} draws no grades here, or no training sample with maps has one"
         advice = (
             "leave it out, or choose a label generator that takes grades, and data with lesions and grades"

@@ -15,6 +15,7 @@ from retina_core.data.opening import PHANTOM, open_dataset
 from retina_core.data.sample import Split
 from retina_core.devices import resolve_device
 from retina_core.errors import InvalidValueError
+from retina_core.evaluation.added import ADDED
 from retina_core.evaluation.elsewhere import Elsewhere, crossed_split
 from retina_core.evaluation.paper_protocols import divided, protocol_settings, refuse_idle
 from retina_core.formats.adopting import adopted_config
@@ -208,9 +209,12 @@ class RunPlan:
         """
         roles: dict[str, tuple[str, Role]] = {
             **request.stages,
-            **{name: (name, "evaluator") for name in request.evaluators},
+            **{name: (name, "evaluator") for name in (*request.evaluators, *ADDED)},
         }
-        specs = {prefix: registry.stage(name, role) for prefix, (name, role) in roles.items()}
+        idle = {*ADDED} - {*request.evaluators, *request.settings}
+        specs = {
+            prefix: registry.stage(name, role) for prefix, (name, role) in roles.items() if prefix not in idle
+        }
         refuse_idle(request.protocol, request.evaluators, registry.names("segmenter"))
         starts = asked_starts(request, specs, registry)
         configs = _configs(request, specs, registry, starts)

@@ -13,6 +13,7 @@ from retina_cli.experiment import Experiment, read_experiment
 from retina_cli.listener import ConsoleListener
 from retina_cli.session import Session
 from retina_cli.settings import check_prefix, merged, parse_settings
+from retina_core.evaluation.added import ADDED
 from retina_core.registry import Registry
 
 EVALUATOR = "unet"
@@ -96,7 +97,7 @@ def pipeline(
     registry = session.registry
     stages = options.named_stages(registry, labels, translator, pairs)
     names = [registry.stage(name, "evaluator").name for name in _evaluators(evaluator, registry)]
-    prefixes = [*stages, "data", *names]
+    prefixes = [*stages, "data", *names, *ADDED]
     for prefix in experiment.settings:
         check_prefix(prefix, prefixes, "the experiment")
     chosen = merged(experiment.settings, parse_settings(settings, prefixes))
