@@ -247,6 +247,20 @@ def test_real_training_samples_are_shown_when_asked(tmp_path):
     assert not any(f"Photograph, {sample.id}" in page for sample in split.test)
 
 
+def test_photographs_without_a_map_are_not_counted_as_learnt_from_or_tested_on(tmp_path):
+    folder = make_run(tmp_path / "run")
+    facts = json.loads((folder / "data.json").read_text())
+    for part, count in (("train", 15), ("test", 3)):
+        for sample in facts[part][:count]:
+            sample["annotated"] = False
+    tested = len(facts["test"]) - 3
+    (folder / "data.json").write_text(json.dumps(facts))
+    said = write_report(folder).read_text(encoding="utf-8")
+    assert re.search(r"Both learnt from five real photographs of .{,200} \(15 more have no label map\)", said)
+    assert f"{counted(tested, 'eye')} of" in said
+    assert "(3 more have no label map) were held out for testing" in said
+
+
 def test_a_label_generator_that_learns_nothing_is_said_to_draw_by_rules(tmp_path, page):
     assert "from noise" in page
     assert "Both learnt from 20 real photographs" in page

@@ -261,8 +261,8 @@ def _data_facts(plan: RunPlan) -> dict[str, Any]:
         "reader": train.reader,
         "phantom": train.phantom,
         "channels": list(train.channels),
-        "train": [_sample_facts(sample) for sample in train.samples],
-        "test": [_sample_facts(sample) for sample in split.test.samples],
+        "train": [_sample_facts(sample, train.channels) for sample in train.samples],
+        "test": [_sample_facts(sample, train.channels) for sample in split.test.samples],
         "sets": [{"name": one.name, "reader": one.reader, "samples": one.samples} for one in train.origins],
         "excluded": list(train.excluded),
         "left_out": list(split.left_out),
@@ -273,8 +273,10 @@ def _data_facts(plan: RunPlan) -> dict[str, Any]:
     }
 
 
-def _sample_facts(sample: Sample) -> dict[str, Any]:
+def _sample_facts(sample: Sample, channels: Sequence[str]) -> dict[str, Any]:
     facts: dict[str, Any] = {"id": sample.id, "patient": sample.patient, "fingerprint": sample.identity}
     if sample.grade_from:
         facts["grade_from"] = sample.grade_from
+    if not any(channel in sample.labels for channel in channels):
+        facts["annotated"] = False
     return {**facts, "weak": list(sample.weak)} if sample.weak else facts

@@ -26,7 +26,7 @@ from retina_core.run_starts import Start, asked_starts, own_starts
 from retina_core.specs import Role, StageSpec
 from retina_core.starters import origin_of
 from retina_core.training.borrowed import Borrowings
-from retina_core.training.lessons import refuse_channels
+from retina_core.training.lessons import learnable, refuse_channels
 from retina_core.training.options import FitOptions
 from retina_core.training.trackers import check_trackers
 
@@ -264,19 +264,19 @@ class RunPlan:
             return f"{spec.name} needs no training"
         task = TASKS[prefix]
         origin = f", beginning with {origin_of(start.folder)}" if start.folder else ""
-        return f"{spec.name} learns to {task} from {len(train)} {self._eyes}{origin}"
+        return f"{spec.name} learns to {task} from {len(learnable(train, masks=True))} {self._eyes}{origin}"
 
     def told_of_evaluator(self, name: str) -> str:
         """How an evaluator comes by its scores."""
         if name not in self.registry.names("segmenter"):
             return f"{name} looks at the pairs"
         meanings = {
-            "REAL": f"{len(self.split.train)} {self._eyes}",
+            "REAL": f"{len(learnable(self.split.train, masks=True))} {self._eyes}",
             "SYNTH": "the pairs",
             "FINETUNE": "one, then the other",
         }
         regimes = [f"{meanings.get(regime, 'both')} ({regime})" for regime in self.request.regimes]
-        return f"{name} learns from {', from '.join(regimes)}, and is tested on {len(self.split.test)} {self._origin}"
+        return f"{name} learns from {', from '.join(regimes)}, and is tested on {len(learnable(self.split.test, masks=True))} {self._origin}"
 
     @property
     def _making(self) -> str:

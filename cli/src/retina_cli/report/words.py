@@ -82,6 +82,17 @@ def spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
+def annotated(samples: Sequence[Any]) -> list[Any]:
+    """The samples of ``data.json`` that have a label map: stages learn from these, and are tested on them."""
+    return [one for one in samples if not (isinstance(one, dict) and one.get("annotated") is False)]
+
+
+def _others(samples: Sequence[Any]) -> str:
+    """How many have none; nothing where all have one."""
+    count = len(samples) - len(annotated(samples))
+    return f" ({count:,} more have no label map)" if count else ""
+
+
 def people(samples: Sequence[Any]) -> int:
     """How many patients some samples of ``data.json`` come from."""
     return len({str(sample.get("patient")) for sample in samples if isinstance(sample, dict)})
@@ -91,11 +102,12 @@ def account(contents: RunContents) -> str:
     """What was done, in two sentences."""
     facts = contents.facts
     train, test = entries(facts, "train"), entries(facts, "test")
+    tested = annotated(test)
     if not train:
         return _made(contents)
     return (
         f"{_made(contents)}{_lessons(contents)}; "
-        f"{counted(len(test), 'eye')} of {counted(people(test), 'patient')}{_tested(facts)}, and no "
+        f"{counted(len(tested), 'eye')} of {counted(people(tested), 'patient')}{_others(test)}{_tested(facts)}, and no "
         "generative model has seen them."
     )
 
@@ -141,7 +153,8 @@ def _lessons(contents: RunContents) -> str:
     begun = _begun(
         {str(section(starts, key).get("from") or "") for key in learners if key not in ready} - {""}
     )
-    said = f"learnt from {counted(len(entries(facts, 'train')), source)}{of}{begun}"
+    train = entries(facts, "train")
+    said = f"learnt from {counted(len(annotated(train)), source)}{of}{_others(train)}{begun}"
     if not ready:
         return f"{'Both' if len(learners) > 1 else others[0]} {said}"
     names = listed(request.get(key, key) for key in ready)
@@ -158,7 +171,7 @@ def _begun(origins: Set[str]) -> str:
 
 def few_eyes(contents: RunContents) -> str:
     """A warning where the test part is small, or nothing."""
-    test = entries(contents.facts, "test")
+    test = annotated(entries(contents.facts, "test"))
     if not 0 < len(test) < FEW_EYES:
         return ""
     said = f"{counted(len(test), 'test eye')} of {counted(people(test), 'patient')}"
