@@ -70,9 +70,8 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_grad_enabled(False)
     registry = Registry.discover()
-    stage, plain = (
-        loaded(folder or asked.translator, registry) for folder in (asked.translator, asked.plain)
-    )
+    stage = loaded(asked.translator, registry)
+    plain = loaded(asked.plain, registry) if asked.plain else stage
     split = open_dataset(asked.data).split(seed=0)
     eye = prepare_sample(split.test.samples[asked.map], stage.channels, stage.resolution)
     labels = torch.from_numpy(eye.labels > 127).float()[None]  # 1 k h w

@@ -207,14 +207,12 @@ class RunPlan:
         Raises:
             RequestError: something about it, or about the data, is wrong.
         """
+        set_here = [name for name in ADDED if name in request.settings]
         roles: dict[str, tuple[str, Role]] = {
             **request.stages,
-            **{name: (name, "evaluator") for name in (*request.evaluators, *ADDED)},
+            **{name: (name, "evaluator") for name in (*request.evaluators, *set_here)},
         }
-        idle = {*ADDED} - {*request.evaluators, *request.settings}
-        specs = {
-            prefix: registry.stage(name, role) for prefix, (name, role) in roles.items() if prefix not in idle
-        }
+        specs = {prefix: registry.stage(name, role) for prefix, (name, role) in roles.items()}
         refuse_idle(request.protocol, request.evaluators, registry.names("segmenter"))
         starts = asked_starts(request, specs, registry)
         configs = _configs(request, specs, registry, starts)

@@ -102,9 +102,9 @@ def account(contents: RunContents) -> str:
     """What was done, in two sentences."""
     facts = contents.facts
     train, test = entries(facts, "train"), entries(facts, "test")
-    tested = annotated(test)
     if not train:
         return _made(contents)
+    tested = annotated(test)
     return (
         f"{_made(contents)}{_lessons(contents)}; "
         f"{counted(len(tested), 'eye')} of {counted(people(tested), 'patient')}{_others(test)}{_tested(facts)}, and no "
