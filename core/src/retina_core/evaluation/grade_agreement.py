@@ -21,6 +21,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
+from retina_core.data.split import in_turn
 from retina_core.evaluation.figures import Confusion
 from retina_core.evaluation.lesion_counts import MeasuredEye
 from retina_core.evaluation.scores import Score
@@ -29,7 +30,6 @@ from retina_core.grades import GRADES
 from retina_core.grading.agreement import Agreement
 from retina_core.grading.grader import Grader, fit_grader
 from retina_core.grading.settings import GraderSettings
-from retina_core.randomness import sample_rng
 from retina_core.training.options import FitOptions
 
 HELD_OUT: Final = "real held-out maps"
@@ -103,14 +103,12 @@ def ask_by_turns(
 
 
 def _dealt(eyes: Sequence[MeasuredEye], parts: int, seed: int) -> dict[str, int]:
-    """Patient -> part. Each grade's patients, in a random order, are dealt out in turn, so that rare grades are in many."""
+    """Patient -> part. Each part has its share of every grade's patients, so that rare grades are in many."""
     highest: dict[str, int] = {}
     for eye in eyes:
         highest[eye.patient] = max(eye.grade, highest.get(eye.patient, 0))
-    patients = sorted(highest)
-    shuffled = torch.randperm(len(patients), generator=sample_rng(seed, "grade-parts", 0)).tolist()
-    order = sorted((patients[place] for place in shuffled), key=lambda patient: highest[patient])
-    return {patient: place % max(parts, 1) for place, patient in enumerate(order)}
+    order = in_turn({patient: str(grade) for patient, grade in highest.items()}, seed)
+    return {patient: place * parts // len(order) for place, patient in enumerate(order)}
 
 
 def joined(*answers: Answers) -> Answers:
