@@ -27,6 +27,14 @@ def test_none_or_two_of_what_an_eye_has_once_is_refused(channel: str) -> None:
     assert accept(eye(**{channel: two}), PHOTO) == f"2 pieces of {channel}"
 
 
+@pytest.mark.parametrize("channel", ["vessel", "artery", "vein"])
+def test_an_eye_without_vessels_is_refused(channel: str) -> None:
+    nothing = np.zeros((64, 64), bool)
+    assert accept(eye(**{channel: nothing}), PHOTO) == f"no {channel}"
+    assert accept({channel: nothing}, PHOTO) == f"no {channel}"
+    assert kind_of(f"no {channel}") == ("missing", channel)
+
+
 def test_a_tree_away_from_the_disc_is_refused_unless_another_reaches_it() -> None:
     far = np.roll(eye()["vessel"], 3, axis=1)
     assert accept(eye(vessel=far), PHOTO) == "no vessel reaches the optic_disc"
@@ -84,7 +92,8 @@ def test_every_reason_has_a_kind_and_names_its_channel() -> None:
 
 
 def test_what_is_looked_for_follows_the_channels() -> None:
-    assert kinds_of(("vessel",)) == []
+    assert kinds_of(("cell",)) == []
+    assert kinds_of(("vessel",)) == [("missing", "vessel")]
     assert [channel for _, channel in kinds_of(("fovea", "optic_disc"))].count("fovea") == 2
     assert unchecked(("optic_disc",), finder=False)
     for channels, finder in ((("optic_disc",), True), (("optic_disc", "vein"), False), (("cell",), False)):

@@ -37,9 +37,8 @@ def accept(
 ) -> str | None:
     """Why a pair is drawn again; None where each channel of it is as in an eye. The photograph (h w c) is not looked at.
 
-    Only channels that are there are asked about: one disc, one fovea, nothing outside the field of view, and vessels that
-    reach the disc. A map whose vessels are missing altogether passes; whether that may be is for its generator's training
-    set to say.
+    Only channels that are there are asked about: one disc, one fovea, nothing outside the field of view, and vessels, of
+    which one reaches the disc. A tree that a generator draws in pieces goes as specks, and leaves an eye without vessels.
 
     Args:
         labels: maps (h w) by channel.
@@ -54,14 +53,16 @@ def accept(
         for channel in sorted(labels):
             if (labels[channel] & ~fov).any():
                 return f"{channel} outside the field of view"
-    trees = [labels[channel] for channel in sorted(TREES & set(labels))]
-    if not trees and vessels is not None:
-        trees = [vessels]
-    trees = [tree for tree in trees if tree.any()]
+    trees = {channel: labels[channel] for channel in sorted(TREES & set(labels))}
+    for channel, tree in trees.items():
+        if not tree.any():
+            return f"no {channel}"
+    if not trees and vessels is not None and vessels.any():
+        trees = {"vessel": vessels}
     disc = labels.get("optic_disc")
     if disc is not None and trees:
         near = binary_dilation(disc, np.ones((3, 3)), iterations=max(round(REACH_SHARE * len(disc)), 1))
-        if not any((tree & near).any() for tree in trees):
+        if not any((tree & near).any() for tree in trees.values()):
             return UNROOTED
     return None
 
@@ -79,7 +80,8 @@ def unchecked(channels: Collection[str], *, finder: bool) -> str:
 def kinds_of(channels: Collection[str]) -> list[tuple[str, str]]:
     """Kind and channel of what maps of these channels may be refused for, in the order in which it is looked for."""
     single = [(kind, channel) for channel in SINGLE if channel in channels for kind in ("missing", "several")]
-    return single + ([("unrooted", "optic_disc")] if "optic_disc" in channels else [])
+    trees = [("missing", channel) for channel in sorted(TREES & set(channels))]
+    return [*single, *trees, *([("unrooted", "optic_disc")] if "optic_disc" in channels else [])]
 
 
 def kind_of(reason: str) -> tuple[str, str] | None:
