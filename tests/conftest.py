@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ HERE = Path(__file__).parent
 if "PYTEST_XDIST_WORKER" in os.environ:
     # A thread each, also for what tests start: threads of two processes that share two cores wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell starts what it puts into the background: what the tests start and interrupt would ignore Ctrl-C too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 spent: Counter[str] = Counter()
 began = time.monotonic()
