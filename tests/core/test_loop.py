@@ -14,7 +14,7 @@ from retina_core.data.prepare import prepare
 from retina_core.errors import NonFiniteLossError, RunFolderError
 from retina_core.registry import Registry
 from retina_core.testing import tiny_eyes
-from retina_core.training.feed import Course
+from retina_core.training.feed import Course, Feed
 from retina_core.training.loop import Loop
 from retina_core.training.options import FitOptions
 from retina_core.training.priors import priors_of
@@ -202,3 +202,25 @@ def test_averaged_weights_get_their_own_batch_statistics(tmp_path: Path) -> None
         torch.testing.assert_close(norm.running_mean, bias.detach(), atol=0.05, rtol=0)
         assert not torch.equal(norm.running_mean, live)
     assert torch.equal(norm.running_mean, live)
+
+
+def test_batch_statistics_are_of_what_is_learnt_last(tmp_path: Path) -> None:
+    """A course that ended, synthetic pairs before real ones, leaves nothing in the norms of the finished stage."""
+
+    def bytes_of(batch: Any) -> set[bytes]:
+        return {(one * 255).round().to(torch.uint8).numpy().tobytes() for one in batch.labels}
+
+    one = loop(tmp_path, seen_images=160)
+    eyes = tiny_eyes(5, image_px=24)
+    parts = (eyes.samples[:2], eyes.samples[2:])
+    first, last = (prepare(part, eyes.channels, 16, tmp_path / "cache") for part in parts)
+    one.feed = Feed([Course(first), Course(last, start=80)], one.stage, seed=0)
+    rehearsed: set[bytes] = set()
+    one.stage.rehearse = lambda batch, _: rehearsed.update(bytes_of(batch))
+    for seen, learnt in ((80, first), (84, last)):
+        one.seen = seen
+        rehearsed.clear()
+        one._estimate_statistics()
+        expected = {labels.tobytes() for labels in learnt.labels}
+        assert rehearsed == set().union(*map(bytes_of, one.rehearsal_batches(3))) == expected
+    assert {labels.tobytes() for labels in first.labels} != expected

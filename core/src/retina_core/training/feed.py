@@ -96,6 +96,10 @@ class Feed:
         kept = self._kept[0]
         return self._load(0, [kept[i % len(kept)] for i in range(count)], phase, [])
 
+    def begun(self, seen_images: int) -> int:
+        """From how many seen images on there is what is learnt from now."""
+        return self._courses[self._course_at(seen_images)].start
+
     def _course_at(self, seen_images: int) -> int:
         return max(i for i, course in enumerate(self._courses) if course.start <= max(seen_images, 0))
 

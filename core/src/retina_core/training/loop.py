@@ -17,7 +17,7 @@ from retina_core.errors import NonFiniteLossError
 from retina_core.interruption import StopRequest, stop_requests
 from retina_core.randomness import sample_seed
 from retina_core.registry import Registry
-from retina_core.stages import Batch, LearningStage
+from retina_core.stages import Batch, LearningStage, Phase
 from retina_core.training.augmentation import Augmentation
 from retina_core.training.averaging import fresh_statistics
 from retina_core.training.checkpoint import Checkpoints
@@ -238,18 +238,21 @@ class Loop:
         ):
             if not any_there:
                 return
-            for i in range(REHEARSALS):
-                phase = self.stage.plan(max(self.seen - 1, 0))
-                start = i * phase.batch_size
-                batch, rngs = self.feed.batch(start, phase, slice(0, phase.batch_size))
+            for batch, rngs, phase in self._rehearsals(REHEARSALS):
                 context = StepContext(self.learner, phase, self.seen, rngs, self.augmentation, self.feed)
                 self.stage.rehearse(batch, context)
 
     def rehearsal_batches(self, count: int) -> Iterator[Batch]:
         """Some training batches, for a stage's calibration."""
-        phase = self.stage.plan(max(self.seen - 1, 0))
+        for batch, _, _ in self._rehearsals(count):
+            yield batch
+
+    def _rehearsals(self, count: int) -> Iterator[tuple[Batch, list[torch.Generator], Phase]]:
+        """The first batches of what is learnt from now: real eyes, where synthetic ones came before."""
+        now = max(self.seen - 1, 0)
+        phase, first = self.stage.plan(now), self.feed.begun(now)
         for i in range(count):
-            yield self.feed.batch(i * phase.batch_size, phase, slice(0, phase.batch_size))[0]
+            yield *self.feed.batch(first + i * phase.batch_size, phase, slice(0, phase.batch_size)), phase
 
     def _resume(self) -> None:
         self.seen, differences = self.checkpoints.resume(self.learner)
