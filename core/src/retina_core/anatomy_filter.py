@@ -45,26 +45,34 @@ def accept(
         fov: (h w); None: not asked about.
         vessels: (h w) those that a segmenter found on the photograph, for label maps that have none.
     """
+    return _single(labels) or _outside(labels, fov) or _rooted(labels, vessels)
+
+
+def _single(labels: Mapping[str, Mask]) -> str | None:
     for channel in SINGLE:
         pieces = label(labels[channel], connectivity=2).max() if channel in labels else 1  # type: ignore[no-untyped-call]
         if pieces != 1:
             return f"no {channel}" if not pieces else f"{pieces} pieces of {channel}"
-    if fov is not None:
-        for channel in sorted(labels):
-            if (labels[channel] & ~fov).any():
-                return f"{channel} outside the field of view"
-    trees = {channel: labels[channel] for channel in sorted(TREES & set(labels))}
-    for channel, tree in trees.items():
-        if not tree.any():
-            return f"no {channel}"
-    if not trees and vessels is not None and vessels.any():
-        trees = {"vessel": vessels}
-    disc = labels.get("optic_disc")
-    if disc is not None and trees:
-        near = binary_dilation(disc, np.ones((3, 3)), iterations=max(round(REACH_SHARE * len(disc)), 1))
-        if not any((tree & near).any() for tree in trees.values()):
-            return UNROOTED
     return None
+
+
+def _outside(labels: Mapping[str, Mask], fov: Mask | None) -> str | None:
+    found = (one for one in sorted(labels) if fov is not None and (labels[one] & ~fov).any())
+    return next((f"{channel} outside the field of view" for channel in found), None)
+
+
+def _rooted(labels: Mapping[str, Mask], vessels: Mask | None) -> str | None:
+    channels = sorted(TREES & set(labels))
+    if missing := [channel for channel in channels if not labels[channel].any()]:
+        return f"no {missing[0]}"
+    trees = [labels[channel] for channel in channels]
+    if not trees and vessels is not None and vessels.any():
+        trees = [vessels]
+    disc = labels.get("optic_disc")
+    if disc is None or not trees:
+        return None
+    near = binary_dilation(disc, np.ones((3, 3)), iterations=max(round(REACH_SHARE * len(disc)), 1))
+    return None if any((tree & near).any() for tree in trees) else UNROOTED
 
 
 def unchecked(channels: Collection[str], *, finder: bool) -> str:
