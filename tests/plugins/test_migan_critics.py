@@ -74,5 +74,13 @@ def test_a_patch_larger_than_the_picture_is_refused(shown: dict[str, int]) -> No
     assert MIGANSegmenterConfig.resolve("migan", "standard", {**shown, "critic": "image"}).critic == "image"
 
 
+def test_what_a_layer_cannot_be_computed_of_is_refused() -> None:
+    with pytest.raises(InvalidValueError, match="looks at 10 px, and 8 px"):
+        MIGANSegmenterConfig.resolve("migan", "quick", {"patch_px": 8, "critic": "patch10"})
+    with pytest.raises(InvalidValueError, match="patch_px above 64"):
+        MIGANSegmenterConfig.resolve("migan", "quick", {"patch_px": 64, "batch_size": 1})
+    assert MIGANSegmenterConfig.resolve("migan", "quick", {"patch_px": 64, "batch_size": 2}).patch_px == 64
+
+
 def test_the_command_knows_the_five_of_table_1() -> None:
     assert compare.CRITICS == critics.CRITICS == ("none", "pixel", "patch10", "patch80", "image")

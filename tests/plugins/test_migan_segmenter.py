@@ -80,6 +80,21 @@ def step(stage: MIGANSegmenter, learner: Learner, seen: int, shown: Batch) -> di
     return stage.training_step(shown, context)
 
 
+def test_a_step_goes_down_lambda_times_equation_5_and_equation_6() -> None:
+    class Noted(StepContext):
+        def descend(self, name: str, loss: Tensor, *, share: float = 1.0) -> None:
+            losses[name] = float(loss.detach())
+            super().descend(name, loss, share=share)
+
+    losses: dict[str, float] = {}
+    stage = new_stage("image")
+    stage.config = stage.config.model_copy(update={"segmentation_weight": 7.0})
+    context = Noted(Learner.of(stage, Processes()), stage.plan(0), 0, sample_rngs(0, 4), Augmentation())
+    told = stage.training_step(batch(), context)
+    expected = 7 * float(told["segmentation"]) + float(told["adversarial"])
+    assert losses["generator"] == pytest.approx(expected, rel=1e-5)
+
+
 def weights(stage: MIGANSegmenter, network: str) -> list[Tensor]:
     return [value.detach().clone() for value in stage.networks()[network].parameters()]
 

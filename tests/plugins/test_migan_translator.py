@@ -55,11 +55,12 @@ def batch(count: int = 2, px: int = 32) -> Batch:
 
 
 class Counted(StepContext):
-    """Notes which network steps, in which order."""
+    """Notes which network steps down what, in which order."""
 
-    def descend(self, name: str, loss: Tensor) -> None:
+    def descend(self, name: str, loss: Tensor, *, share: float = 1.0) -> None:
         self.order = [*getattr(self, "order", []), name]
-        super().descend(name, loss)
+        self.losses = [*getattr(self, "losses", []), float(loss.detach())]
+        super().descend(name, loss, share=share)
 
 
 def context(made: MIGANTranslator, count: int = 2) -> Counted:
@@ -147,10 +148,11 @@ class TestLosses:
         painted, photo = torch.tensor([[[[0.5, -1.0]]]]), torch.tensor([[[[-0.5, -1.0]]]])
         assert float(deviation(painted, photo)) == 0.5
 
-    def test_a_step_weighs_the_deviation_by_lambda(self) -> None:
-        made = stage(l1_weight=10.0)
-        assert made._weights()["l1"] == 10
-        assert made._weights()["g"] == 1
+    def test_a_step_goes_down_the_sum_of_equation_3(self) -> None:
+        made = stage(l1_weight=10.0, gan_weight=0.5)
+        step = context(made)
+        told = made.training_step(batch(), step)
+        assert step.losses[1] == pytest.approx(0.5 * float(told["g"]) + 10 * float(told["l1"]), rel=1e-5)
 
 
 class TestStep:

@@ -23,10 +23,10 @@ class WeightAverage:
         self.weights: dict[str, Tensor] = {k: p.detach().clone() for k, p in network.named_parameters()}
 
     @torch.no_grad()
-    def update(self, seen_images: int, batch_size: int) -> None:
-        """Move the average towards the weights as they are now."""
+    def update(self, seen_images: int, new_images: float) -> None:
+        """Move the average towards the weights as they are now, by as much as ``new_images`` count."""
         half_life = min(float(self._half_life), max(seen_images, 1) * RAMP)
-        keep = 0.5 ** (batch_size / half_life)
+        keep = 0.5 ** (new_images / half_life)
         live = [p.detach() for p in self._network.parameters()]
         torch._foreach_lerp_(list(self.weights.values()), live, 1 - keep)
 

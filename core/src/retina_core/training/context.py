@@ -89,8 +89,11 @@ class StepContext:
         labels, fov, photos = self._augmented(batch, rngs)
         return replace(batch, labels=labels, fov=fov, photos=photos)
 
-    def descend(self, name: str, loss: Tensor) -> None:
+    def descend(self, name: str, loss: Tensor, *, share: float = 1.0) -> None:
         """Take one step of network ``name`` down ``loss``, and of no other.
+
+        ``share``: what this is of all that a training step does to the network. Where it takes two, each is a half, so that
+        the weight average moves by the images seen and not by the number of updates.
 
         Only that network's trainable parameters collect gradients, so one generator pass serves both updates of a
         GAN: the discriminator's on ``fake.detach()``, then the generator's through the discriminator called anew
@@ -109,7 +112,7 @@ class StepContext:
             nn.utils.clip_grad_norm_(parameters, clip)
         optimizer.step()
         if name in learner.averages:
-            learner.averages[name].update(self.seen_images, self.phase.batch_size)
+            learner.averages[name].update(self.seen_images, self.phase.batch_size * share)
 
     def _augmented(self, batch: Batch, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Tensor, Tensor]:
         with torch.autocast(self.device.type, enabled=False):

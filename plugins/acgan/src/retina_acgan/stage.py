@@ -118,7 +118,7 @@ class ACGANLabels(LearningStage, LabelGenerator):
             g_loss, g_grade = logistic_g_loss(logits), grade_loss(class_logits, self._asked(grades))
             gap = variety_gap(plain, drawn)
             wanted = config.classifier_weight * g_grade + config.variety_weight * gap
-            context.descend("generator", g_loss + wanted)
+            context.descend("generator", g_loss + wanted, share=1 / config.generator_updates)
         losses = {"d": d_loss, "g": g_loss, "grade_real": d_grade, "grade_drawn": g_grade, "gap": gap}
         return {
             **{name: loss.detach() for name, loss in losses.items()},

@@ -28,12 +28,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from retina_migan.segmenter_config import MIDDLE_PX
 from retina_migan.styles import StyleReader
 
 Skips = Literal["even", "all"]
 
-MIDDLE_PX = 8
-"""Side of the innermost maps, at every resolution."""
 WIDEST_PX = 16
 """Side of the outermost maps that have ``max_width`` features."""
 SMALLEST_PX = 2 * MIDDLE_PX

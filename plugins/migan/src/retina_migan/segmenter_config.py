@@ -8,9 +8,11 @@ from pydantic import model_validator
 from retina_core.config import GANConfig, setting
 
 IQBAL = "Iqbal and Ali 2018"
+MIDDLE_PX = 8
+"""Side of the network's innermost maps where whole photographs are shown."""
 
 SMALL: Mapping[str, Any] = {
-    "batch_size": 4,
+    "batch_size": 1,
     "learning_rate": 1e-3,
     "average_half_life": 100,
     "rate_decay": 0.5,
@@ -18,7 +20,8 @@ SMALL: Mapping[str, Any] = {
     "max_width": 128,
     "critic_width": 8,
 }
-"""A network that two cores train in minutes; a larger step, since it is trained on a hundredth of the pictures."""
+"""A network that two cores train in minutes; larger and more steps, since it is trained on a hundredth of the pictures:
+without a critic, batches of 4 gave a Dice of .680 on CHASE_DB1 (three trainings), batches of 1 .700 (one)."""
 
 
 class MIGANSegmenterConfig(GANConfig):
@@ -107,9 +110,20 @@ class MIGANSegmenterConfig(GANConfig):
 
     @model_validator(mode="after")
     def _critic_fits(self) -> Self:
-        if self.critic == "patch80" and self.shown_px < 80:
+        seen_px = {"patch10": 10, "patch80": 80}.get(self.critic, 1)
+        if self.shown_px < seen_px:
             raise ValueError(
-                f"critic=patch80 looks at 80 px, and {self.shown_px} px are learnt from at a time; "
-                "set resolution and patch_px to 80 or more, or another critic"
+                f"critic={self.critic} looks at {seen_px} px, and {self.shown_px} px are learnt from at a time; "
+                f"set resolution and patch_px to {seen_px} or more, or another critic"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _middle_has_a_deviation(self) -> Self:
+        halved = (1 << (self.resolution.bit_length() - 1)) // MIDDLE_PX
+        if self.batch_size == 1 and self.shown_px <= halved:
+            raise ValueError(
+                f"one patch of {self.shown_px} px is a single pixel in the middle of the network, of which batch norm has no "
+                f"deviation; set patch_px above {halved}, or batch_size to 2 or more"
             )
         return self

@@ -79,7 +79,8 @@ class MIGANTranslator(LearningStage, ImageTranslator):
             losses = {"g": generator_loss(self.discriminator(labels, fov, fake))}
             losses |= self._held_to(fake, labels, fov, photos, style)
             weights = self._weights()
-            context.descend("generator", torch.stack([weights[k] * v for k, v in losses.items()]).sum())
+            loss = torch.stack([weights[k] * v for k, v in losses.items()]).sum()
+            context.descend("generator", loss, share=1 / self.config.generator_updates)
 
         d_loss = discriminator_loss(
             self.discriminator(labels, fov, real), self.discriminator(labels, fov, fake.detach())

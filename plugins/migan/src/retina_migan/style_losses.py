@@ -6,6 +6,7 @@ Johnson et al. 2016 (arXiv 1603.08155). Departures, each with its reason:
 - Sums over features, positions and samples are means. The paper's style loss, a sum of squares of sums over pixels, grows
   with the fourth power of a map's side and would leave nothing of the adversarial loss; with means, as Johnson et al. take
   them, the paper's weights (1, 10, 100) bring the terms to one size.
+- The paper prints Λs = 1 and Λc = 0 for the layer of a block. If 1 is the first, 0 is none: the first is taken in both.
 - Only what lies inside a field of view counts: the paper crops to the eye, and how much black a camera leaves around one is
   no style. The two fields of view need not be the same.
 """

@@ -76,7 +76,7 @@ class StylesMet(nn.Module):
         """Statistics (b n) of made-up styles like those met, one per generator, float32 on the CPU."""
         noise = normal(rngs, STATISTICS)  # b n
         # The symmetric root: of few styles there is no Cholesky, and eigenvectors alone have no sign.
-        values, vectors = torch.linalg.eigh(self.covariance.double().cpu())
+        values, vectors = torch.linalg.eigh(self.covariance.cpu().double())  # MPS has no double
         root = ((vectors * values.clamp_min(0).sqrt()) @ vectors.mT).float()  # n n
         drawn: Tensor = self.mean.float().cpu() + (noise[:, None] * root).sum(2)
         return drawn
