@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from skimage.morphology import dilation, disk
 from sklearn import metrics as sk
 
-from retina_core.evaluation.intervals import mean_interval, paired_difference
+from retina_core.evaluation.intervals import mean_interval, pooled_difference, pooled_interval
 from retina_core.evaluation.metrics import (
     METRICS,
     best_threshold,
@@ -191,18 +191,64 @@ def test_two_eyes_of_a_patient_count_as_one():
     assert mean_interval(values[:2], ["a", "a"]) == (None, None)
 
 
+def without_each(scores: np.ndarray) -> np.ndarray:
+    """Of a score that is the mean over patients (seeds, patients): what it is without each."""
+    people = scores.shape[1]
+    return (scores.sum(axis=1, keepdims=True) - scores) / (people - 1)
+
+
+def test_of_a_mean_the_pooled_interval_is_that_of_the_mean():
+    scores = np.random.default_rng(2).normal(0.8, 0.05, (3, 8))
+    found = pooled_interval(scores.mean(axis=1), without_each(scores))
+    assert found == pytest.approx(mean_interval(scores))
+    assert pooled_interval(scores.mean(axis=1), without_each(scores), within=(0.8, 0.8)) == (0.8, 0.8)
+    assert pooled_interval([0.7], [[]]) == pooled_interval([0.7], [[0.7]]) == (None, None)
+    assert pooled_interval([0.7, None], without_each(scores[:2])) == (None, None)
+
+
 def test_pairing_takes_out_what_eyes_share():
     rng = np.random.default_rng(0)
     eyes = rng.normal(0.8, 0.05, 8)
     ours, theirs = eyes + 0.02 + rng.normal(0, 0.004, (3, 8)), eyes + rng.normal(0, 0.004, (3, 8))
-    difference = paired_difference(ours, theirs)
-    assert difference.decided
-    assert difference.low < 0.02 < difference.high
-    assert difference.value == pytest.approx(0.02, abs=0.005)
-    assert not paired_difference(theirs, theirs).decided
-    assert paired_difference([[None, 0.5]], [[0.5, 0.4]]) == (pytest.approx(0.1), None, None)
+
+    def difference(one: np.ndarray, other: np.ndarray):
+        return pooled_difference(one.mean(axis=1), other.mean(axis=1), without_each(one), without_each(other))
+
+    found = difference(ours, theirs)
+    assert found.decided
+    assert found.low < 0.02 < found.high
+    assert found.value == pytest.approx(ours.mean() - theirs.mean())
+    assert not difference(theirs, theirs).decided
+    assert pooled_difference([None], [0.5], [[None]], [[0.5]]) == (None, None, None)
     with pytest.raises(ValueError, match="paired"):
-        paired_difference([0.5], [0.5, 0.5])
+        pooled_difference([0.5], [0.5, 0.5], [[0.5]], [[0.5], [0.5]])
+
+
+def test_the_interval_of_a_score_over_all_pixels_holds_it_where_eyes_differ_in_size():
+    """Dice of 27 eyes whose structures differ in size by a factor of e, one deviation; 300 tables of 3 seeds."""
+    rng = np.random.default_rng(3)
+    held, missed = 0, 0
+    for _ in range(300):
+        size = np.exp(rng.normal(0, 1, 27))  # of the truth
+        found = 1 / (
+            1 + np.exp(-0.8 - np.log(size) - rng.normal(0, 0.3, (3, 27)))
+        )  # large ones are found better
+        hit, marked = found * size, 1.1 * size
+        dice = 2 * hit.sum(1) / (marked + size).sum()
+        rest = 2 * (hit.sum(1, keepdims=True) - hit) / ((marked + size).sum() - marked - size)
+        big = np.exp(rng.normal(0, 1, 200_000))
+        truth = (
+            2
+            * (big / (1 + np.exp(-0.8 - np.log(big) - rng.normal(0, 0.3, 200_000)))).sum()
+            / (2.1 * big.sum())
+        )
+        low, high = pooled_interval(dice, rest)
+        assert low <= dice.mean() <= high
+        held += low < truth < high
+        low, high = mean_interval(2 * hit / (marked + size))
+        missed += not low < truth < high
+    assert held / 300 > 0.85
+    assert missed / 300 > 0.5  # the mean over eyes is another thing
 
 
 @pytest.mark.parametrize("spread", [(1, 1, 1), (1, 0, 1), (0.2, 1, 0.2)])

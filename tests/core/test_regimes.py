@@ -42,8 +42,14 @@ def result(
     pooled: float | None = None,
     patients: str = "abcd",
 ) -> ChannelResult:
+    """Of eyes of like size, whose score over all pixels is their mean, or as far from it as ``pooled`` is."""
     found = tuple(EyeScores(f"eye{i}", patients[i], {"dice": value}) for i, value in enumerate(dice))
-    return ChannelResult(trained_on, seed, channel, 0.5, found, {"dice": pooled})
+    owners, scores = np.array(list(patients[: len(dice)])), np.array(dice, dtype=float)
+    whole = scores.mean()
+    value = pooled if pooled is not None else None if np.isnan(whole) else float(whole)
+    rest = [scores[owners != one].mean() for one in sorted(set(owners))] if len(set(owners)) > 1 else []
+    without = tuple({"dice": None if value is None else float(value + one - whole)} for one in rest)
+    return ChannelResult(trained_on, seed, channel, 0.5, found, {"dice": value}, without)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +137,7 @@ def test_only_real_does_without_synthetic_pairs(regime: str) -> None:
         lessons_for(regime, eyes(2), None, 10)
 
 
-def test_a_regimes_value_is_over_all_pixels_and_its_interval_over_eyes() -> None:
+def test_a_regimes_value_is_over_all_pixels_and_lies_in_its_interval() -> None:
     seeds = [result("REAL", DICE, seed=0, pooled=0.5), result("REAL", DICE, seed=1, pooled=0.7)]
     (row,) = regime_rows(seeds)
     assert (row.name, row.regime, row.channel, row.seeds, row.reference) == (
@@ -144,7 +150,7 @@ def test_a_regimes_value_is_over_all_pixels_and_its_interval_over_eyes() -> None
     assert row.value == pytest.approx(0.6)
     assert row.low is not None
     assert row.high is not None
-    assert 0 <= row.low < np.mean(DICE) < row.high <= 1
+    assert 0 <= row.low < row.value < row.high <= 1
 
 
 def test_equal_values_have_a_point_for_an_interval() -> None:
@@ -168,7 +174,7 @@ def test_a_yardstick_was_not_trained() -> None:
     assert (row.regime, row.reference, row.seeds, row.value) == (None, "second observer", 0, 0.8)
 
 
-def test_a_difference_is_paired_by_eye() -> None:
+def test_a_difference_is_paired_by_patient() -> None:
     lower = [value - 0.125 for value in DICE]
     (row,) = difference_rows([result("REAL", DICE), result("SYNTH", lower)])[:1]
     assert (row.name, row.regime, row.channel, row.reference) == (
@@ -190,10 +196,32 @@ def test_a_difference_that_changes_from_eye_to_eye_is_uncertain() -> None:
     assert (row.low, row.high) == pytest.approx((-half, half), rel=1e-6)
 
 
-def test_an_eye_that_one_of_both_does_not_score_is_left_out() -> None:
-    results = [result("REAL", [0.2, 0.5, 0.6, None]), result("SYNTH", [0.3, None, 0.7, 0.9])]
-    (row,) = difference_rows(results)[:1]
-    assert row.value == pytest.approx(0.1)
+def test_what_is_found_in_an_eye_that_has_nothing_counts() -> None:
+    """Such an eye has no Dice of its own."""
+    samples = tiny_eyes(3, image_px=16).samples
+
+    def tested(regime: str, false: int) -> ChannelResult:
+        eyes = (Confusion(8, 0, 2, 90), Confusion(6, 2, 2, 90), Confusion(0, false, 0, 100 - false))
+        counted = [(sample, "lesion", EyeCounts(one)) for sample, one in zip(samples, eyes, strict=True)]
+        return collect(regime, 0, {"lesion": 0.5}, counted)[0]
+
+    real, synth = tested("REAL", 0), tested("SYNTH", 9)
+    assert [eye.scores["dice"] for eye in real.eyes][2] is None
+    assert [one["dice"] for one in real.without] == pytest.approx([12 / 16, 16 / 18, 28 / 34])
+    assert [one["dice"] for one in synth.without] == pytest.approx([12 / 25, 16 / 27, 28 / 34])
+    rows = [regime_rows([one])[0] for one in (real, synth)]
+    assert [row.value for row in rows] == pytest.approx([28 / 34, 28 / 43])
+    (row,) = difference_rows([real, synth])[:1]
+    assert row.value == pytest.approx(28 / 43 - 28 / 34)
+    assert row.low < row.value < row.high
+
+
+def test_pairs_of_a_mixture_bring_what_they_were_made_from() -> None:
+    real, synthetic = eyes(4, "real"), eyes(9, "synthetic")
+    for regime, count in (("BOTH", 9), ("MIX(50)", 4)):
+        (lesson,) = lessons_for(regime, replace(real, root=Path("r")), replace(synthetic, root=Path("s")), 9)
+        assert lesson.dataset.roots == (Path("r"), Path("s"))
+        assert [origin.samples for origin in lesson.dataset.origins] == [4, count]
 
 
 def test_every_regime_and_channel_but_real_has_its_differences() -> None:

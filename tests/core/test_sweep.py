@@ -196,14 +196,19 @@ def test_all_channels_are_an_empty_cell_of_the_table(tmp_path: Path) -> None:
     assert len(rows) == 1 + 2 + 3
 
 
-def found(regime: str, seed: int, dice: tuple[float | None, ...], channel: str | None) -> ChannelResult:
+def found(regime: str, seed: int, dice: tuple[float, ...], channel: str | None) -> ChannelResult:
     scores = [{"dice": value, "precision": value, "recall": 0.5} for value in dice]
     each = tuple(EyeScores(f"eye{i}", f"{i}", one) for i, one in enumerate(scores))
-    return ChannelResult(regime, seed, channel, None, each, {"dice": 0.5, "precision": 0.5, "recall": 0.5})
+    whole = {name: sum(one[name] for one in scores) / len(scores) for name in scores[0]}
+    rest = tuple(
+        {name: (whole[name] * len(scores) - one[name]) / (len(scores) - 1) for name in whole}
+        for one in scores
+    )
+    return ChannelResult(regime, seed, channel, None, each, whole, rest)
 
 
 def test_differences_of_precision_and_recall_are_paired_too_and_nothing_is_ranked_over_all() -> None:
-    real = [found("REAL", seed, (0.2, 0.5, None, 0.6), None) for seed in range(3)]
+    real = [found("REAL", seed, (0.2, 0.5, 0.8, 0.6), None) for seed in range(3)]
     mix = [found("MIX(25)", seed, (0.3, 0.6, 0.9, 0.7), None) for seed in range(3)]
     rows = difference_rows([*real, *mix], (*COMPARED, *TRADED))
     assert [row.name for row in rows] == ["dice_difference", "precision_difference", "recall_difference"]

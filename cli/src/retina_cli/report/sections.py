@@ -217,7 +217,7 @@ def _dice_charts(scores: Scores) -> Iterator[Drawn]:
         yield Drawn(
             "chart",
             title,
-            "Dots: over all test pixels. Bars: 95 % interval over eyes and trainings. Dashed: yardsticks.",
+            "Dots: over all test pixels. Bars: 95 % interval over patients and trainings. Dashed: yardsticks.",
             charts.bars(Bars(title, "Dice", dots), lines),
         )
 

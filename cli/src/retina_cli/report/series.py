@@ -88,8 +88,8 @@ def _curve_told(curve: LearningCurve) -> str:
     return (
         f"The eyes of a smaller number are among those of a larger one; seed {curve.seed} chose them, patient by patient: another "
         f"choice may turn a small difference round, which no interval here shows. {trainings}, {steps}. Scores are over all "
-        "test pixels, and the mean of the trainings; small figures are 95 % intervals of the mean over eyes and trainings. "
-        "Differences are to no synthetic pair at the same number of eyes, paired by test eye and training; a bold one has an "
+        "test pixels, and the mean of the trainings; small figures are 95 % intervals over patients and trainings. "
+        "Differences are to no synthetic pair at the same number of eyes, paired by patient and training; a bold one has an "
         "interval that leaves out 0."
     )
 
@@ -112,7 +112,7 @@ def _curve_chart(curve: LearningCurve, channel: str | None) -> Drawn:
         series.setdefault(share.share, []).append(bar)
     told = tuple(BarSeries(_share_told(share), tuple(bars)) for share, bars in series.items())
     title = f"F1 by number of training eyes: {spoken(channel or ALL)}"
-    caption = "Dots: over all test pixels. Bars: 95 % interval over eyes and trainings."
+    caption = "Dots: over all test pixels. Bars: 95 % interval over patients and trainings."
     figure = Groups(title, "annotated training eyes", "F1", told, caption)
     return Drawn("chart", title, caption, charts.groups(figure))
 
@@ -160,7 +160,7 @@ def _transfer_told(found: Transfer) -> str:
     return (
         f"Rows: what was trained on; columns: whose test part was tested on; the same eyes in a column. {trainings}. REAL: trained "
         "on the photographs; SYNTH: on pairs of stages that learnt from these alone. Scores are over all test pixels, and the "
-        "mean of the trainings; small figures are 95 % intervals of the mean over eyes and trainings. Data sets differ in camera, "
+        "mean of the trainings; small figures are 95 % intervals over patients and trainings. Data sets differ in camera, "
         "in what was annotated how finely, and in size."
     )
 
@@ -190,7 +190,7 @@ def _transfer_chart(found: Transfer, channel: str) -> Drawn:
     told = tuple(BarSeries(regime, tuple(bars)) for regime, bars in series.items())
     title = f"Dice: {spoken(channel)}"
     caption = (
-        "Trained on → tested on. Dots: over all test pixels. Bars: 95 % interval over eyes and trainings."
+        "Trained on → tested on. Dots: over all test pixels. Bars: 95 % interval over patients and trainings."
     )
     return Drawn("chart", title, caption, charts.groups(Groups(title, "", "Dice", told, caption)))
 

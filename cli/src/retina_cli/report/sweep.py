@@ -79,8 +79,8 @@ def _told(table: SweepTable, kind: str) -> str:
         f"{table.evaluator} was trained on {table.shares[0].real} {kind} and on synthetic pairs until they were "
         f"that share of the whole; {trainings}, {length}. A smaller share's pairs are among those of a larger one. Scores are "
         "over all test pixels, for all channels together over the pixels of every channel (micro-averaged), and the mean of "
-        "the trainings; small figures are 95 % intervals of the mean over eyes and trainings. Differences are means over "
-        "eyes, paired by eye and training; a bold one has an interval that leaves out 0."
+        "the trainings; small figures are 95 % intervals over patients and trainings. Differences are "
+        "paired by both; a bold one has an interval that leaves out 0."
     )
 
 
@@ -120,7 +120,7 @@ def _scores(table: SweepTable, channel: str | None) -> Drawn:
         for name, said in SPOKEN.items()
     )
     title = spoken(channel or ALL)
-    caption = "Dots: over all test pixels. Bars: 95 % interval over eyes and trainings."
+    caption = "Dots: over all test pixels. Bars: 95 % interval over patients and trainings."
     figure = Groups(title, "synthetic pairs in what is trained on", "", series, caption)
     return Drawn("chart", title, caption, charts.groups(figure))
 
@@ -134,7 +134,7 @@ def _gains(table: SweepTable) -> Drawn:
         if share.share
     )
     title = "F1, less that without synthetic pairs"
-    caption = "Means over eyes and trainings, paired, with their 95 % intervals."
+    caption = "Means of the trainings, with 95 % intervals over patients and trainings, paired by both."
     return Drawn(
         "chart", title, caption, charts.bars(Bars(title, "difference of F1", bars), [("no change", 0.0)])
     )

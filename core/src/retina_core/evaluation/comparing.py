@@ -34,7 +34,7 @@ class Found:
 
     value: float | None
     low: float | None = None
-    """Lower end of the 95 % interval over eyes and trainings; None where it is of one training."""
+    """Lower end of the 95 % interval over patients and trainings; None where it is of one training."""
     high: float | None = None
 
 

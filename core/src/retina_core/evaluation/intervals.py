@@ -1,4 +1,4 @@
-"""95 % intervals of means over eyes and seeds.
+"""95 % intervals over eyes and seeds: of means, and of scores over the pixels of all eyes together.
 
 Every eye is tested with every seed, so a mean moves with the eyes that were drawn *and* with the trainings:
 two crossed random effects, as in studies of several readers and several cases (Dorfman, Berbaum and Metz
@@ -6,6 +6,11 @@ two crossed random effects, as in studies of several readers and several cases (
 Satterthwaite's degrees of freedom (1946). On made-up tables of 3 seeds and 8 eyes it holds the truth 94 to 99
 times in 100, whichever effect is the larger; one over the eyes alone as little as 24 times, the bootstrap
 over both (Owen 2007) 75.
+
+A score over the pixels of all eyes is no mean over eyes: there the table holds jackknife pseudo-values, as Dorfman, Berbaum
+and Metz have them. With P patients, that of patient p is P times the score less P - 1 times what it is without p. On made-up
+tables of 3 seeds and 8 patients it holds the truth 95 times in 100 where structures are of like size, 92 where one deviation
+of size is a factor of e; the interval of the mean over eyes 96 and 84, and with 27 patients 55.
 """
 
 from __future__ import annotations
@@ -27,9 +32,9 @@ class Difference(NamedTuple):
     """A mean difference and where it may lie."""
 
     value: float | None
-    """None where no eye has one."""
+    """None where one side has no score."""
     low: float | None
-    """None where there are too few eyes to say."""
+    """None where there are too few patients to say."""
     high: float | None
 
     @property
@@ -57,26 +62,52 @@ def mean_interval(
     if len(people) < 2:
         return None, None
     by_person = np.stack([table[:, owners == person].mean(axis=1) for person in people], axis=1)
-    mean, half = float(table.mean()), _half_width(by_person)
-    least, greatest = within or (-math.inf, math.inf)
-    return max(mean - half, least), min(mean + half, greatest)
+    return _around(float(table.mean()), _half_width(by_person), within)
 
 
-def paired_difference(
-    ours: ArrayLike, theirs: ArrayLike, patients: Sequence[str] | None = None
+def pooled_interval(
+    pooled: ArrayLike, without: ArrayLike, *, within: tuple[float, float] | None = None
+) -> tuple[float, float] | tuple[None, None]:
+    """The 95 % interval around the mean over seeds of a score that is taken over the pixels of all eyes together.
+
+    Args:
+        pooled: (seeds) the score of each training.
+        without: (seeds, patients) the same without the eyes of each patient; None or NaN where undefined.
+        within: as ``mean_interval`` has it.
+
+    None with fewer than two patients, or where the score hangs on one: without that one there is none.
+    """
+    scores, left = np.asarray(pooled, dtype=np.float64), np.atleast_2d(np.asarray(without, dtype=np.float64))
+    people = left.shape[1]
+    if people < 2 or np.isnan(scores).any() or np.isnan(left).any():
+        return None, None
+    half = _half_width(people * scores[:, None] - (people - 1) * left)
+    return _around(float(scores.mean()), half, within)
+
+
+def pooled_difference(
+    ours: ArrayLike, theirs: ArrayLike, ours_without: ArrayLike, theirs_without: ArrayLike
 ) -> Difference:
-    """The mean of ``ours - theirs``, paired by eye and by seed, with its 95 % interval.
+    """The mean over seeds of ``ours - theirs``, paired by patient and by seed, with its 95 % interval.
 
-    Args: as ``mean_interval`` has them, both of one shape.
+    Args: as ``pooled_interval`` has them, both of one shape.
 
     Raises:
-        ValueError: the shapes differ, or do not fit ``patients``.
+        ValueError: the shapes differ.
     """
-    left, right = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
-    if left.shape != right.shape:
-        raise ValueError(f"{left.shape} and {right.shape} cannot be paired")
-    table, _ = _defined(left - right, patients)
-    return Difference(float(table.mean()) if table.size else None, *mean_interval(left - right, patients))
+    pairs = (ours, theirs), (ours_without, theirs_without)
+    tables = [[np.asarray(one, dtype=np.float64) for one in pair] for pair in pairs]
+    if any(one.shape != other.shape for one, other in tables):
+        raise ValueError(f"{[[one.shape for one in pair] for pair in tables]} cannot be paired")
+    scores, left = (one - other for one, other in tables)
+    if not scores.size or np.isnan(scores).any():
+        return Difference(None, None, None)
+    return Difference(float(scores.mean()), *pooled_interval(scores, left))
+
+
+def _around(mean: float, half: float, within: tuple[float, float] | None) -> tuple[float, float]:
+    least, greatest = within or (-math.inf, math.inf)
+    return max(mean - half, least), min(mean + half, greatest)
 
 
 def _defined(values: ArrayLike, patients: Sequence[str] | None) -> tuple[Values, NDArray[np.generic]]:

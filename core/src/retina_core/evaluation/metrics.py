@@ -106,6 +106,10 @@ class EyeCounts:
             self.centrelines + other.centrelines if self.centrelines and other.centrelines else None,
         )
 
+    def coarse(self) -> EyeCounts:
+        """The same with a ranking that is small enough to be kept for every patient."""
+        return replace(self, ranking=self.ranking.coarse() if self.ranking else None)
+
     def scores(self) -> dict[str, float | None]:
         """Each of ``METRICS`` that could be counted -> its value in [0, 1], None where it is undefined."""
         found = self.confusion.scores()

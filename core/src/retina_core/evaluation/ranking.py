@@ -28,6 +28,9 @@ _MIDDLE = _step_of(0.5) - _FLOOR
 BINS = _MIDDLE + 1 + _step_of(0.5) - _step_of(2**-25)
 """Above 0.5 float32 has no steps finer than 2**-24."""
 
+_WIDER = 256
+"""Bins that are one in a coarse ranking."""
+
 Counts = NDArray[np.int32] | NDArray[np.int64]
 """Of one eye in 32 bits, of several in 64."""
 
@@ -57,6 +60,14 @@ class Ranking:
         return Ranking(
             np.add(self.positives, other.positives, dtype=np.int64),
             np.add(self.negatives, other.negatives, dtype=np.int64),
+        )
+
+    def coarse(self) -> Ranking:
+        """The same in 1,009 wider bins, 16 KB: enough for how an area changes as eyes are left out, to 1e-4."""
+        starts = np.arange(0, len(self.positives), _WIDER)
+        return Ranking(
+            np.add.reduceat(self.positives, starts, dtype=np.int64),
+            np.add.reduceat(self.negatives, starts, dtype=np.int64),
         )
 
     def auc_roc(self) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from retina_core.evaluation.intervals import mean_interval, paired_difference
+from retina_core.evaluation.intervals import pooled_difference, pooled_interval
 from retina_core.evaluation.metrics import METRICS, mean_scores
 from retina_core.evaluation.results import ChannelResult
 from retina_core.evaluation.scores import Score
@@ -18,14 +18,13 @@ TRADED = ("precision", "recall")
 """Scores of which it is one too where shares of synthetic pairs are compared: one may rise as the other falls."""
 
 Table = NDArray[np.float64]
-"""One score: a row per seed, a column per eye; NaN where it is undefined."""
+"""One score: a row per seed, and a column per patient who is left out; NaN where it is undefined."""
 
 
 def regime_rows(results: Sequence[ChannelResult]) -> list[Score]:
     """Each regime's and channel's scores.
 
-    The value is over all pixels of all eyes, averaged over seeds; the interval is that of the mean over eyes and
-    seeds, eyes of one patient counting as one.
+    The value is over all pixels of all eyes, averaged over seeds; the interval is around it, over patients and seeds.
     """
     rows = []
     for seeds in _by_regime_and_channel(results):
@@ -42,7 +41,7 @@ def reference_rows(references: Sequence[ChannelResult]) -> list[Score]:
 
 
 def difference_rows(results: Sequence[ChannelResult], compared: Sequence[str] = COMPARED) -> list[Score]:
-    """Each regime less REAL, paired by eye and seed: ``dice_difference`` and the like."""
+    """Each regime less REAL, paired by patient and seed: ``dice_difference`` and the like."""
     groups = _by_regime_and_channel(results)
     real = {group[0].channel: group for group in groups if group[0].trained_on == "REAL"}
     rows = []
@@ -53,7 +52,10 @@ def difference_rows(results: Sequence[ChannelResult], compared: Sequence[str] = 
         for name in compared:
             if channel is None and name not in group[0].pooled:
                 continue  # all channels together are counted, and not ranked
-            found = paired_difference(_table(group, name), _table(real[channel], name), _patients(group))
+            theirs = real[channel]
+            found = pooled_difference(
+                _pooled(group, name), _pooled(theirs, name), _without(group, name), _without(theirs, name)
+            )
             ends = (found.value, found.low, found.high)
             rows.append(Score(f"{name}_difference", regime, channel, *ends, len(group), "higher", "REAL"))
     return rows
@@ -65,7 +67,7 @@ def _rows(seeds: Sequence[ChannelResult], *, regime: str | None, reference: str 
     rows = []
     for name in METRICS:
         if name in pooled:
-            low, high = mean_interval(_table(seeds, name), _patients(seeds), within=(0, 1))
+            low, high = pooled_interval(_pooled(seeds, name), _without(seeds, name), within=(0, 1))
             channel = seeds[0].channel
             rows.append(Score(name, regime, channel, pooled[name], low, high, trainings, "higher", reference))
     return rows
@@ -79,9 +81,9 @@ def _by_regime_and_channel(results: Sequence[ChannelResult]) -> list[list[Channe
     return list(groups.values())
 
 
-def _table(seeds: Sequence[ChannelResult], name: str) -> Table:
-    return np.array([[eye.scores.get(name) for eye in result.eyes] for result in seeds], dtype=np.float64)
+def _pooled(seeds: Sequence[ChannelResult], name: str) -> Table:
+    return np.array([result.pooled.get(name) for result in seeds], dtype=np.float64)
 
 
-def _patients(seeds: Sequence[ChannelResult]) -> list[str]:
-    return [eye.patient for eye in seeds[0].eyes]
+def _without(seeds: Sequence[ChannelResult], name: str) -> Table:
+    return np.array([[one.get(name) for one in result.without] for result in seeds], dtype=np.float64)

@@ -44,6 +44,7 @@ class KeptResults:
             "channels": list(channels),
             "precision": context.options.precision,
             "over_all": context.over_all,
+            "intervals": "pooled",  # what earlier versions kept is not enough for these
             **({"protocol": context.protocol.name} if context.protocol else {}),
         }
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
