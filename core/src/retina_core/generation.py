@@ -240,6 +240,8 @@ def _finish(
     manner = painter.style.fingerprint if painter.style else None
     seen = frozenset({manner} if manner else ()).union(*map(read_seen, sources))
     signatures = {key: one for folder in sources for key, one in read_signatures(folder).items()}
+    if painter.style and painter.style.signature:
+        signatures[painter.style.fingerprint] = painter.style.signature
     left_out = filter(None, [_left_out(painter)])
     said = [*painter.grades.remarks(), *screen.remarks(painter.drawing.channels), *left_out]
     writer.finish(

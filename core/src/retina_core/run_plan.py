@@ -16,7 +16,7 @@ from retina_core.data.sample import Split
 from retina_core.devices import resolve_device
 from retina_core.errors import InvalidValueError
 from retina_core.evaluation.added import ADDED
-from retina_core.evaluation.elsewhere import Elsewhere, crossed_split
+from retina_core.evaluation.elsewhere import Elsewhere, crossed_split, refuse_untestable
 from retina_core.evaluation.paper_protocols import divided, protocol_settings, refuse_idle
 from retina_core.formats.adopting import adopted_config
 from retina_core.formats.stage_card import is_complete, read_card
@@ -228,6 +228,8 @@ class RunPlan:
             split = crossed_split(
                 split, elsewhere.opened(request.seed, data_config, registry, request.protocol)
             )
+        if request.test_data is None and set(request.evaluators) & set(registry.names("segmenter")):
+            refuse_untestable(split)
         if request.init is None:
             starts = own_starts(request, specs, registry, split.train.channels)
             configs = _configs(request, specs, registry, starts)

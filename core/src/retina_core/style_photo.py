@@ -11,6 +11,7 @@ from torch import Tensor
 from retina_core.data.pictures import FilePicture
 from retina_core.data.prepare import prepare_sample
 from retina_core.data.sample import Sample
+from retina_core.data.signatures import signature_of
 from retina_core.errors import InvalidValueError, PathError
 from retina_core.roles import ImageTranslator
 
@@ -22,6 +23,8 @@ class StylePhoto(NamedTuple):
     """(c h w) in [0, 1], cropped to its field of view, black outside."""
     fingerprint: str
     """SHA-256 of its content, never its path: that would tell of the machine, and of nothing else."""
+    signature: str = ""
+    """What tells the picture however it was saved (``data.signatures``)."""
 
 
 def read_style(path: Path, translator: ImageTranslator) -> StylePhoto:
@@ -38,4 +41,6 @@ def read_style(path: Path, translator: ImageTranslator) -> StylePhoto:
     if not sample.fov_array().any():
         raise PathError(path, "shows no field of view", "choose a photograph of a retina")
     prepared = prepare_sample(sample, (), translator.resolution)
-    return StylePhoto(torch.from_numpy(prepared.photo).float() / 255, sample.fingerprint)
+    return StylePhoto(
+        torch.from_numpy(prepared.photo).float() / 255, sample.fingerprint, signature_of(sample.look)
+    )

@@ -17,6 +17,7 @@ from retina_core.data.pictures import SUFFIXES, FilePicture
 from retina_core.data.prepare import PreparedSamples, prepare
 from retina_core.data.sample import Dataset, Sample
 from retina_core.data.threads import in_order
+from retina_core.data.twins import across
 from retina_core.errors import DatasetError, PathError
 from retina_core.style_config import StyleConfig
 
@@ -86,8 +87,11 @@ class StyleSource:
         Raises:
             DatasetError: names each.
         """
-        tested = {sample.fingerprint for sample in test.samples if sample.recipe is None} if test else set()
-        same = [sample.photo.name for sample in self.dataset.samples if sample.fingerprint in tested]
+        if test is None or test.phantom:
+            return
+        same = dict.fromkeys(
+            style for _, style in across(test.samples, self.dataset.samples)
+        )  # an id is a file's name
         if same:
             raise DatasetError(
                 self.path,

@@ -64,10 +64,19 @@ def crossed_split(split: Split, test: Dataset) -> Split:
         advice = "name another data set to test on, or write phantoms with retina data phantom and train on that folder"
         raise DatasetError(test.root or test.name, [f"{said}; {advice}"])
     crossed = Split(split.train, test, split.left_out)
-    refuse_weak_truth(crossed)
-    _refuse_unannotated(split.train.channels, test)
-    refuse_shared(crossed)
+    refuse_untestable(crossed)
     return crossed
+
+
+def refuse_untestable(split: Split) -> None:
+    """Refuse, before anything is trained, what an evaluation of a segmenter would refuse.
+
+    Raises:
+        LeakError, DatasetError: as ``crossed_split``.
+    """
+    refuse_weak_truth(split)
+    _refuse_unannotated(split.train.channels, split.test)
+    refuse_shared(split)
 
 
 def _refuse_unannotated(channels: Sequence[str], test: Dataset) -> None:

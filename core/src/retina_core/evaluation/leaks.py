@@ -7,7 +7,7 @@ from retina_core.data.signatures import recognised
 from retina_core.data.twins import across
 from retina_core.errors import DatasetError, LeakError
 from retina_core.formats.annotation import seen_by_annotators
-from retina_core.training.seen import seen_by, signatures_before
+from retina_core.training.seen import seen_by, seen_by_makers, signatures_before
 
 
 def refuse_leak(synthetic: Dataset | None, real_test: Dataset, real_train: Dataset | None = None) -> None:
@@ -49,23 +49,29 @@ def _unnamed(fingerprint: str) -> str:
 def refuse_shared(real: Split) -> None:
     """Refuse to test on what is trained on, where the parts were put together from data sets that share a picture.
 
-    So it is with weak labels whose annotators had learnt from a test photograph.
+    So it is with weak labels whose annotators had learnt from a test photograph, and with synthetic pairs among what is
+    trained on that were made from one.
 
     Raises:
         LeakError: names the pairs.
     """
-    _refuse_annotators(real)
-    if real.test.phantom or real.train.phantom:
-        return
-    if pairs := across(real.test.samples, real.train.samples):
+    _refuse_sources(real)
+    if real.test.phantom or real.train.phantom:  # drawn: nothing of them was saved again
+        known = {sample.identity: sample.id for sample in real.train.samples}
+        pairs = [(s.id, known[s.identity]) for s in real.test.samples if s.identity in known]
+    else:
+        pairs = across(real.test.samples, real.train.samples)
+    if pairs:
         raise LeakError([tested for tested, _ in pairs], f"the training part, {real.train.name}", pairs)
 
 
-def _refuse_annotators(real: Split) -> None:
-    """Refuse weak labels that a test photograph had a part in."""
-    if not any(sample.weak for sample in real.train.samples):
+def _refuse_sources(real: Split) -> None:
+    """Refuse weak labels, and synthetic pairs, that a test photograph had a part in."""
+    seen = seen_by_makers(real.train.roots)
+    if any(sample.weak for sample in real.train.samples):
+        seen |= seen_by_annotators(real.train.roots)
+    if not seen:
         return
-    seen = seen_by_annotators(real.train.roots)
     pairs = [(s.id, _unnamed(s.fingerprint)) for s in real.test.samples if s.fingerprint in seen]
     rest = [sample for sample in real.test.samples if sample.fingerprint not in seen]
     signatures = {fingerprint: one for fingerprint, one in seen.items() if one}
@@ -73,7 +79,7 @@ def _refuse_annotators(real: Split) -> None:
         found = recognised([sample.look for sample in rest], signatures)
         pairs += [(rest[one.place].id, _unnamed(one.fingerprint)) for one in found]
     if pairs:
-        origin = f"the annotators of weak labels in {real.train.name}"
+        origin = f"what weak labels, or synthetic pairs, in {real.train.name} were made from"
         raise LeakError(list(dict.fromkeys(tested for tested, _ in pairs)), origin, pairs)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from retina_core.data.origin import Origin
 from retina_core.data.sample import Dataset
 from retina_core.errors import InvalidValueError
 from retina_core.training.lessons import Lesson, learnable
 
+_PAIRS = "synthetic pairs"
 _MIX = re.compile(r"mix:(\d{1,2})|mix\((\d{1,2})\)")
 
 
@@ -50,7 +53,7 @@ def lessons_for(
     if regime == "SYNTH":
         return [Lesson(synthetic)]
     if regime == "BOTH":  # all there is of either, whatever their shares (Andreini et al. 2019)
-        return [Lesson(real.with_samples([*real.samples, *synthetic.samples]))]
+        return [Lesson(_joined(real, synthetic, len(synthetic)))]
     if regime == "FINETUNE":
         return [Lesson(synthetic), Lesson(real, start=seen_images // 2)]
     return [Lesson(mixed(real, synthetic, percent_of(regime), masks=masks))]
@@ -69,7 +72,17 @@ def mixed(real: Dataset, synthetic: Dataset, percent: int, *, masks: bool = True
         count = len(learnable(real, masks))
         reason = f"it needs {wanted} synthetic pairs beside {count} real ones, and there are "
         raise InvalidValueError("evaluate", "regime", f"MIX({percent})", f"{reason}{len(synthetic.samples)}")
-    return real.with_samples([*real.samples, *synthetic.samples[:wanted]])
+    return _joined(real, synthetic, wanted)
+
+
+def _joined(real: Dataset, synthetic: Dataset, count: int) -> Dataset:
+    """All real samples and the first ``count`` pairs, as of two origins: what pairs were made from had a part in it too."""
+    own = Origin(real.name, real.reader, real.root, len(real), real.citation, real.licence)
+    pairs = Origin(_PAIRS, synthetic.reader, synthetic.root, count, synthetic.citation, synthetic.licence)
+    real_samples = real.samples if real.origins else [replace(s, origin=real.name) for s in real.samples]
+    drawn = [replace(s, origin=_PAIRS) for s in synthetic.samples[:count]]
+    joined = real.with_samples([*real_samples, *drawn])
+    return replace(joined, root=None, origins=(*(real.origins or (own,)), pairs))
 
 
 def percent_of(regime: str) -> int:

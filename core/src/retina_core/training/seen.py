@@ -48,6 +48,16 @@ def signatures_before(dataset: Dataset) -> dict[str, str]:
     }
 
 
+def seen_by_makers(roots: Iterable[Path]) -> dict[str, str]:
+    """Fingerprint -> signature, empty where there is none, of what the synthetic sets among some folders were made from."""
+    found: dict[str, str] = {}
+    for root in roots:
+        if (root / SEEN).exists():
+            told = read_signatures(root)
+            found |= {fingerprint: told.get(fingerprint, "") for fingerprint in read_seen(root)}
+    return found
+
+
 def seen_before(dataset: Dataset) -> frozenset[str]:
     """Content hashes of what went into a synthetic set, or into weak labels; nothing for any other data set."""
     annotators = frozenset(seen_by_annotators(dataset.roots))
