@@ -15,6 +15,7 @@ from retina_core.formats.lock import sole_use
 from retina_core.registry import Registry
 from retina_core.run_plan import RunPlan
 from retina_core.sweep import SweepRequest, carry_out_sweep, sweep_plan
+from retina_core.training.lessons import annotated
 from retina_core.training.options import FitOptions
 
 EYES: Final = (5, 10, 20)
@@ -127,4 +128,6 @@ def _curve_of(request: LearningCurveRequest, plans: dict[int, RunPlan]) -> Learn
         )
         for eyes, plan in plans.items()
     )
-    return LearningCurve(split.train.name, split.train.phantom, request.sweep.seed, len(split.test), points)
+    return LearningCurve(
+        split.train.name, split.train.phantom, request.sweep.seed, annotated(split.test), points
+    )

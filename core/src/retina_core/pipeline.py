@@ -32,6 +32,7 @@ from retina_core.run_record import RunRecord, RunStep
 from retina_core.starters import copy_starter
 from retina_core.training.borrowed import fit_segmenter
 from retina_core.training.fit import fit
+from retina_core.training.lessons import maps_digest
 from retina_core.training.options import FitOptions
 
 SCHEMA = 1
@@ -221,6 +222,9 @@ def _facts(plan: RunPlan) -> dict[str, Any]:
         "schema": SCHEMA,
         "request": plan.request.facts(),
         "digest": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+        "maps": maps_digest(
+            [s for part in _parts(plan.split) for s in part.samples], plan.split.train.channels, grades=True
+        ),
         "preset": plan.request.chosen_preset,
         "starts": {prefix: start.facts() for prefix, start in plan.starts.items()},
         "configs": {prefix: config.model_dump(mode="json") for prefix, config in plan.configs.items()},

@@ -43,7 +43,7 @@ class RunRecord:
             RunFolderError: the folder holds a run of another request, or a damaged ``run.json``.
         """
         self.folder = folder
-        self._steps = _read_steps(folder, str(facts["digest"]))
+        self._steps = _read_steps(folder, str(facts["digest"]), facts.get("maps"))
         self._facts = dict(facts)
 
     def note(self, key: str, value: object) -> None:
@@ -112,13 +112,16 @@ class RunRecord:
         write_json(self.folder / "run.json", {**self._facts, "steps": self._steps})
 
 
-def _read_steps(folder: Path, digest: str) -> dict[str, dict[str, Any]]:
+def _read_steps(folder: Path, digest: str, maps: object) -> dict[str, dict[str, Any]]:
     try:
         found = load_json(folder / "run.json")
         if found["digest"] != digest:
             raise RunFolderError(
                 folder, "it holds a run of another request", "choose another --out, or leave --out away"
             )
+        if found.get("maps", maps) != maps:
+            reason = "it holds a run on the same photographs with other label maps, fields of view or grades"
+            raise RunFolderError(folder, reason, "choose another --out")
         return {str(name): dict(entry) for name, entry in found["steps"].items()}
     except FileNotFoundError:
         return {}

@@ -18,6 +18,7 @@ from retina_core.formats.lock import sole_use
 from retina_core.pipeline import carry_out
 from retina_core.registry import Registry
 from retina_core.run_plan import PipelineRequest, RunPlan
+from retina_core.training.lessons import annotated
 from retina_core.training.options import FitOptions
 
 SEEDS: Final = 3
@@ -83,7 +84,9 @@ class TransferRequest:
     @property
     def folder(self) -> Path:
         """``out``, or ``runs/transfer-<stages>-<data>-<hash>``."""
-        return self.pipeline.out or self.pipeline.folder.with_name(f"transfer-{self.pipeline.folder.name}")
+        usual = "" if self.seeds == SEEDS else f"-{self.seeds}seeds"
+        own = self.pipeline.folder
+        return self.pipeline.out or own.with_name(f"transfer-{own.name}{usual}")
 
     @property
     def homes(self) -> dict[str, PipelineRequest]:
@@ -162,7 +165,8 @@ def _matrix(request: TransferRequest, plans: Mapping[str, RunPlan]) -> Transfer:
             own = f"evaluation/{evaluator}" if train == test else f"{ELSEWHERE}/{test}"
             cells += cells_of(train, test, Scores.read(request.folder / train / own / "scores.json"))
     sets = tuple(
-        TransferSet(name, name, len(plan.split.train), len(plan.split.test)) for name, plan in plans.items()
+        TransferSet(name, name, annotated(plan.split.train), annotated(plan.split.test))
+        for name, plan in plans.items()
     )
     phantom = all(plan.split.train.phantom for plan in plans.values())
     return Transfer(evaluator, request.seeds, phantom, sets, tuple(cells))

@@ -24,12 +24,17 @@ def held_out(patients: Mapping[str, str], seed: int, share: float, fold: int = 0
 
 def families(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Name -> the first by name of all that it goes with, directly or through others; of names in pairs only."""
-    known: dict[str, str] = {}
-    for pair in pairs:
-        roots = {known.setdefault(name, name) for name in pair}
-        least = min(roots)
-        known |= {name: least for name, root in known.items() if root in roots}
-    return known
+    above: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while (up := above.setdefault(name, name)) != name:
+            above[name] = name = above[up]  # halves the way for the next
+        return name
+
+    for one, other in pairs:
+        least, greater = sorted((root(one), root(other)))
+        above[greater] = least
+    return {name: root(name) for name in list(above)}
 
 
 def in_turn(patients: Mapping[str, str], seed: int) -> list[str]:

@@ -26,8 +26,9 @@ KEPT = 2
 class Checkpoints:
     """The checkpoints of one training; ``request`` is the hash of all that shapes its result."""
 
-    def __init__(self, folder: Path, request: str) -> None:
-        self.folder, self.request = folder / "checkpoints", request
+    def __init__(self, folder: Path, request: str, maps: str = "") -> None:
+        """``maps``: hash of what samples are annotated with; empty: it is not looked at."""
+        self.folder, self.request, self.maps = folder / "checkpoints", request, maps
 
     @property
     def latest(self) -> Path | None:
@@ -47,6 +48,7 @@ class Checkpoints:
             "folder": target.name,
             "seen_images": seen_images,
             "request": self.request,
+            **({"maps": self.maps} if self.maps else {}),
             **_machine(learner),
         }
         write_json(self.folder / "latest.json", pointer)
@@ -75,7 +77,7 @@ class Checkpoints:
         pointer = self._pointer()
         if not pointer:
             return 0, []
-        if pointer.get("request") != self.request:
+        if pointer.get("request") != self.request or pointer.get("maps", self.maps) != self.maps:
             raise RunFolderError(
                 self.folder.parent,
                 "it holds a training with other data or settings",

@@ -31,7 +31,7 @@ from retina_core.starters import origin_of
 from retina_core.style_config import StyleConfig
 from retina_core.training.borrowed import Borrowings
 from retina_core.training.feed import Course
-from retina_core.training.lessons import Lesson, content_of, learnable_lessons, refuse_channels
+from retina_core.training.lessons import Lesson, content_of, learnable_lessons, maps_digest, refuse_channels
 from retina_core.training.loop import Loop
 from retina_core.training.options import FitOptions
 from retina_core.training.priors import priors_of
@@ -191,12 +191,20 @@ class _Job:
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def maps(self) -> str:
+        """Hash of what samples are annotated with: ``request`` holds the photographs alone."""
+        grades = bool(getattr(self.registry.stage_class(self.spec), "takes_grades", False))
+        every = [sample for lesson in self.lessons for sample in lesson.dataset.samples]
+        return maps_digest(every, self.channels, grades=grades)
+
     def finished(self) -> bool:
         """Whether the folder already holds the result of this very request."""
         # Not exists(): a folder that may not even be looked into raises there; writing says what to do.
         if not os.path.exists(self.folder / CARD):
             return False
-        if read_card(self.folder).provenance.get("request") == self.request:
+        told = read_card(self.folder).provenance
+        if told.get("request") == self.request and told.get("maps") in {None, self.maps}:
             return is_complete(self.folder)  # what is missing is written again from the last checkpoint
         raise RunFolderError(
             self.folder, "it holds a stage trained with other data or settings", "choose another --out"
@@ -219,6 +227,7 @@ class _Job:
             self.options,
             registry=self.registry,
             request=self.request,
+            maps=self.maps,
             phantom=self.lessons[0].dataset.phantom,
             validation=Validation(judged.samples, stage, self.options.seed, judged.start) if judged else None,
         )
@@ -290,6 +299,7 @@ class _Job:
         signatures = {**before, **signatures_of([*datasets, *self._lent()])}
         provenance = {
             "request": self.request,
+            "maps": self.maps,
             "data": [dataset.name for dataset in datasets],
             "phantom": any(dataset.phantom for dataset in datasets),
             "samples": sum(len(dataset.samples) for dataset in datasets),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from retina_core.data.framing import USUAL
@@ -25,6 +27,18 @@ def content_of(sample: Sample) -> str | list[object]:
     return sample.identity if sample.framing == USUAL else [sample.identity, list(sample.framing)]
 
 
+def maps_digest(samples: Iterable[Sample], channels: Sequence[str], *, grades: bool) -> str:
+    """Hash of the label maps of some channels, the fields of view and, where they count, the grades of samples."""
+    parts = [[_maps_of(sample, channels), sample.grade if grades else None] for sample in samples]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _maps_of(sample: Sample, channels: Sequence[str]) -> list[object]:
+    known, there = sample.facts, [channel for channel in channels if channel in sample.labels]
+    told = {name: known.labels[name].digest for name in there if name in known.labels} if known else {}
+    return [known.fov_digest if known else "", there, told]
+
+
 def learnable_lessons(kind: type, lessons: Sequence[Lesson]) -> list[Lesson]:
     """The lessons without the samples that a stage of this class cannot learn from."""
     masks = getattr(kind, "masks_absent", True)
@@ -36,6 +50,11 @@ def learnable(dataset: Dataset, masks: bool) -> Dataset:
     enough = any if masks else all
     kept = [s for s in dataset.samples if enough(channel in s.labels for channel in dataset.channels)]
     return dataset if len(kept) == len(dataset) else dataset.with_samples(kept)
+
+
+def annotated(dataset: Dataset) -> int:
+    """How many eyes have a map of some channel in use: those that a segmenter is trained, or tested, on."""
+    return len(learnable(dataset, masks=True))
 
 
 def refuse_channels(spec: StageSpec, registry: Registry, channels: Sequence[str], data: str) -> None:

@@ -54,6 +54,7 @@ class Loop:
         *,
         registry: Registry,
         request: str,
+        maps: str = "",
         phantom: bool = False,
         validation: Validation | None = None,
     ) -> None:
@@ -71,7 +72,7 @@ class Loop:
         self.learner.validation = validation
         self.feed = Feed(courses, stage, options.seed)
         self._previewed = PreviewSource(stage, self.feed, options.seed, phantom=phantom)
-        self.checkpoints = Checkpoints(folder, request)
+        self.checkpoints = Checkpoints(folder, request, maps)
         self.log = TrainingLog(folder)
         self.augmentation = Augmentation.of(stage.config)
         self.total = stage.config.seen_images
