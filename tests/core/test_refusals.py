@@ -44,10 +44,12 @@ def test_shares_are_of_first_draws_and_of_what_is_kept() -> None:
     assert values(Refusals.of(rows)) == {
         ("refused_first", None): 0.75,
         ("refused_first_missing", "optic_disc"): 0.0,
+        ("refused_first_missing", "vessel"): 0.0,
         ("refused_first_several", "optic_disc"): 0.5,
         ("refused_first_unrooted", "optic_disc"): 0.25,
         ("refused_kept", None): 0.25,
         ("refused_kept_missing", "optic_disc"): 0.0,
+        ("refused_kept_missing", "vessel"): 0.0,
         ("refused_kept_several", "optic_disc"): 0.0,
         ("refused_kept_unrooted", "optic_disc"): 0.25,
     }

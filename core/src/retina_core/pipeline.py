@@ -32,7 +32,7 @@ from retina_core.run_record import RunRecord, RunStep
 from retina_core.starters import copy_starter
 from retina_core.training.borrowed import fit_segmenter
 from retina_core.training.fit import fit
-from retina_core.training.lessons import maps_digest
+from retina_core.training.identity import maps_digest
 from retina_core.training.options import FitOptions
 
 SCHEMA = 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -31,7 +29,8 @@ from retina_core.starters import origin_of
 from retina_core.style_config import StyleConfig
 from retina_core.training.borrowed import Borrowings
 from retina_core.training.feed import Course
-from retina_core.training.lessons import Lesson, content_of, learnable_lessons, maps_digest, refuse_channels
+from retina_core.training.identity import maps_digest, request_digest
+from retina_core.training.lessons import Lesson, learnable_lessons, none_learnable, refuse_channels
 from retina_core.training.loop import Loop
 from retina_core.training.options import FitOptions
 from retina_core.training.priors import priors_of
@@ -41,8 +40,6 @@ from retina_core.training.trackers import check_trackers
 from retina_core.training.validation import Validation, validation_eyes
 
 CALIBRATION_BATCHES = 8
-WHERE = {"perceptual_path", "perceptual_download", "style_photos"}
-"""Settings that say where something lies, and nothing of what it is."""
 PRIORS_PX = 256
 """Side of the fields of view of a stage that learns nothing and has no size of its own."""
 
@@ -143,7 +140,8 @@ class _Job:
         refuse_channels(self.spec, self.registry, self.channels, self.lessons[0].dataset.name)
         for lesson, offered in zip(self.lessons, self.offered, strict=True):
             if not lesson.dataset.samples:
-                raise DatasetError(offered.dataset.name, [self._without_samples(offered.dataset)])
+                why = none_learnable(offered.dataset, self.channels, self.spec.name)
+                raise DatasetError(offered.dataset.name, [why])
         annotated = {name for lesson in self.lessons for one in lesson.dataset.samples for name in one.labels}
         if missing := [channel for channel in self.channels if channel not in annotated]:
             advice = "choose others with --set data.channels=NAME,..."
@@ -157,12 +155,6 @@ class _Job:
         if not self.finished():
             self.borrowings.check(self.options.listener.say)
 
-    def _without_samples(self, dataset: Dataset) -> str:
-        """Why no sample of a data set can be learnt from."""
-        counts = [f"{name} {sum(name in s.labels for s in dataset.samples)}" for name in self.channels]
-        said = f"no sample is annotated for all channels together, which {self.spec.name} needs ({', '.join(counts)})"
-        return f"{said}; choose channels with --set data.channels=NAME,..."
-
     def say_left_out(self) -> None:
         """How many samples are not learnt from, since a channel is absent: it is never taken for empty."""
         for lesson, offered in zip(self.lessons, self.offered, strict=True):
@@ -175,21 +167,18 @@ class _Job:
     @property
     def request(self) -> str:
         """Hash of all that shapes the result: another one is another training."""
-        parts = {
-            "stage": f"{self.spec.role}:{self.spec.name}",
-            # Where weights lie says nothing of what they are.
-            "config": self.config.model_dump(mode="json", exclude=WHERE),
-            "channels": self.channels,
-            "lessons": [
-                [lesson.start, [content_of(s) for s in lesson.dataset.samples]] for lesson in self.lessons
-            ],
-            "seed": self.options.seed,
-            "precision": self.options.precision,
-            "init": read_card(self.init).files if self.init else None,
-            **self.borrowings.identity,
-            **({"validation": self.validation} if self.validation else {}),
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return request_digest(
+            self.spec,
+            self.config,
+            self.channels,
+            self.lessons,
+            self.options,
+            init=self.init,
+            more={
+                **self.borrowings.identity,
+                **({"validation": self.validation} if self.validation else {}),
+            },
+        )
 
     @property
     def maps(self) -> str:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from retina_core.data.framing import USUAL
-from retina_core.data.sample import Dataset, Sample
+from retina_core.data.sample import Dataset
 from retina_core.errors import ChannelError
 from retina_core.registry import Registry
 from retina_core.specs import StageSpec
@@ -22,23 +19,6 @@ class Lesson:
     start: int = 0
 
 
-def content_of(sample: Sample) -> str | list[object]:
-    """What stands for a sample where it is asked whether a training is the same."""
-    return sample.identity if sample.framing == USUAL else [sample.identity, list(sample.framing)]
-
-
-def maps_digest(samples: Iterable[Sample], channels: Sequence[str], *, grades: bool) -> str:
-    """Hash of the label maps of some channels, the fields of view and, where they count, the grades of samples."""
-    parts = [[_maps_of(sample, channels), sample.grade if grades else None] for sample in samples]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _maps_of(sample: Sample, channels: Sequence[str]) -> list[object]:
-    known, there = sample.facts, [channel for channel in channels if channel in sample.labels]
-    told = {name: known.labels[name].digest for name in there if name in known.labels} if known else {}
-    return [known.fov_digest if known else "", there, told]
-
-
 def learnable_lessons(kind: type, lessons: Sequence[Lesson]) -> list[Lesson]:
     """The lessons without the samples that a stage of this class cannot learn from."""
     masks = getattr(kind, "masks_absent", True)
@@ -50,6 +30,13 @@ def learnable(dataset: Dataset, masks: bool) -> Dataset:
     enough = any if masks else all
     kept = [s for s in dataset.samples if enough(channel in s.labels for channel in dataset.channels)]
     return dataset if len(kept) == len(dataset) else dataset.with_samples(kept)
+
+
+def none_learnable(dataset: Dataset, channels: Sequence[str], stage: str) -> str:
+    """Why a stage that masks no absent channel can learn from no sample of a data set."""
+    counts = [f"{name} {sum(name in s.labels for s in dataset.samples)}" for name in channels]
+    said = f"no sample is annotated for all channels together, which {stage} needs ({', '.join(counts)})"
+    return f"{said}; choose channels with --set data.channels=NAME,..."
 
 
 def annotated(dataset: Dataset) -> int:
