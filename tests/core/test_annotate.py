@@ -391,6 +391,19 @@ def half_known(folders: Any) -> Path:
     return plain
 
 
+def test_the_eyes_that_thresholds_were_chosen_on_stay_in_the_training_part(
+    half_known: Path, registry: Any, tmp_path: Path
+) -> None:
+    stage = segmenter(tmp_path / "stage", "vessel", "cell")
+    for name, more in (("chosen", {}), ("asked", {"threshold": 0.5, "channels": ("vessel",)})):
+        out = tmp_path / name
+        annotate(half_known, out, segmenter=stage, options=CPU, registry=registry, **more)
+        rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+        assert {row.get("split") for row in rows} == ({None} if more else {"train", "test"})
+        tests = [{sample.id for sample in eyes(out, registry).split(seed).test} for seed in range(4)]
+        assert all(one == tests[0] for one in tests) == (not more)
+
+
 def test_what_a_segmenter_hardly_finds_is_left_out_and_that_is_said(
     half_known: Path, registry: Any, tmp_path: Path
 ) -> None:

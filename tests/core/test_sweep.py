@@ -60,6 +60,7 @@ def test_shares_are_read_in_order(text: str, shares: tuple[int, ...]) -> None:
         ("0,-5", "'-5' is no whole number"),
         ("0,25%", "'25%' is no whole number"),
         ("0,²5", "'²5' is no whole number"),
+        ("9" * 5000, f"'{'9' * 30}' is no whole number"),
     ],
 )
 def test_shares_that_cannot_be_swept_over_are_refused(text: str, said: str) -> None:

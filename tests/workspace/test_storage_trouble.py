@@ -225,6 +225,16 @@ def test_a_second_process_in_a_folder_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/null")):
+        with pytest.raises(StorageError, match="a device or a pipe"):
+            write_text(path, "words")
+    assert pipe.is_fifo()
+    assert Path("/dev/null").is_char_device()
+
+
 def test_what_killed_processes_left_is_removed_and_what_others_hold_is_not(tmp_path: Path) -> None:
     left = [".run.json.7.retina.tmp", "a/.x.png.81.retina.tmp", "checkpoints/.0000000008.9.retina.tmp/state"]
     kept = ["run.json", ".hidden", "a/x.png", "other/.lock", "other/.y.json.5.retina.tmp", "notes.5.tmp"]

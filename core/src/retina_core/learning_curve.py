@@ -89,8 +89,8 @@ def parse_eyes(text: str) -> tuple[int, ...]:
         InvalidValueError: a word is no whole number, below 1 or there twice.
     """
     words = [word.strip() for word in text.split(",")]
-    if wrong := [word for word in words if not (word.isascii() and word.isdigit())]:
-        reason = f"{wrong[0]!r} is no whole number; write numbers of training eyes with commas between"
+    if wrong := [word for word in words if not (word.isascii() and word.isdigit() and len(word) <= 9)]:
+        reason = f"{wrong[0][:30]!r} is no whole number; write numbers of training eyes with commas between"
         raise InvalidValueError(_OWNER, "eyes", text, reason)
     return checked_eyes(map(int, words))
 

@@ -131,8 +131,10 @@ def parse_shares(text: str) -> tuple[int, ...]:
         InvalidValueError: a word is no whole number, or the shares cannot be swept over.
     """
     words = [word.strip() for word in text.split(",")]
-    if wrong := [word for word in words if not (word.isascii() and word.isdigit())]:
-        reason = f"{wrong[0]!r} is no whole number from 0 to 99; write shares in per cent with commas between"
+    if wrong := [word for word in words if not (word.isascii() and word.isdigit() and len(word) <= 9)]:
+        reason = (
+            f"{wrong[0][:30]!r} is no whole number from 0 to 99; write shares in per cent with commas between"
+        )
         raise InvalidValueError("sweep", "mix", text, reason)
     return checked_shares(map(int, words))
 

@@ -78,6 +78,14 @@ def cuts(
     return found
 
 
+def chooses(annotators: Annotators, channels: Sequence[str], train: Sequence[Sample]) -> bool:
+    """Whether ``cuts`` looks at annotated training eyes for any of the channels."""
+    if annotators.card is None or annotators.threshold is not None:
+        return False
+    open_ = [channel for channel in channels if channel not in annotators.card.thresholds]
+    return any(_annotated(train, channel) for channel in open_)
+
+
 def weak_maps(
     segmenter: Segmenter, sample: Sample, fov: Mask, thresholds: Mapping[str, float], precision: Precision
 ) -> dict[str, NDArray[np.uint8]]:

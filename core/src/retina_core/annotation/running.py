@@ -11,7 +11,7 @@ from typing import Any
 
 from retina_core.annotation.card import annotation_card
 from retina_core.annotation.grades import fill_in_grades
-from retina_core.annotation.maps import LEAST_DICE, Cut, cuts, weak_maps
+from retina_core.annotation.maps import LEAST_DICE, Cut, chooses, cuts, weak_maps
 from retina_core.annotation.opening import open_photographs
 from retina_core.annotation.request import Annotators, digest_of, held_out, learners, refuse_nothing
 from retina_core.annotation.telling import counted
@@ -122,8 +122,7 @@ class _Work:
         filled: dict[str, dict[str, Any]] = {}
         train = self.split.train.samples if self.split else ()
         card = self.annotators.card
-        lacking = [c for c in self.annotators.channels if any(c not in s.labels for s in self.dataset)]
-        found = cuts(self.annotators, lacking, train, self.options.precision)
+        found = cuts(self.annotators, self._lacking, train, self.options.precision)
         for channel, cut in self._worth_it(found).items():
             count = sum(channel not in sample.labels for sample in self.dataset)
             stage = (
@@ -137,6 +136,11 @@ class _Work:
         if self.annotators.grader is not None and self.split is not None:
             grades, filled[WEAK_GRADE] = self._grade(self.split)
         return {"filled": filled, "grades": grades}
+
+    @property
+    def _lacking(self) -> list[str]:
+        """The segmenter's channels that some sample is not annotated for."""
+        return [c for c in self.annotators.channels if any(c not in s.labels for s in self.dataset)]
 
     def _worth_it(self, found: Mapping[str, Cut]) -> dict[str, Cut]:
         """What the segmenter finds, and all that was asked for by name; the rest is left out, and that is said.
@@ -228,8 +232,12 @@ class _Work:
         }
 
     def _parts(self) -> dict[str, str]:
-        """Id -> its part, where a grader learns from one: no later split may test on what that has seen."""
-        if self.split is None or self.annotators.grader is None:
+        """Id -> its part, where grades or thresholds follow from one: no later split may test on what these have seen."""
+        if self.split is None:
+            return {}
+        if self.annotators.grader is None and not chooses(
+            self.annotators, self._lacking, self.split.train.samples
+        ):
             return {}
         tested = {sample.id for sample in self.split.test}
         return {sample.id: "test" if sample.id in tested else "train" for sample in self.dataset}

@@ -32,8 +32,11 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``; on success its file is flushed to disk and renamed into place.
 
     Raises:
-        StorageError: the folder cannot be written or the disk is full; what lay at ``path`` is untouched.
+        StorageError: the folder cannot be written, the disk is full, or ``path`` is a device or a pipe, which renaming
+            would replace by a file; what lay there is untouched.
     """
+    if os.path.exists(path) and not (path.is_file() or path.is_dir()):
+        raise StorageError(path, "it is a device or a pipe, not a file")
     temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
