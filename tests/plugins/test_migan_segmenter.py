@@ -314,6 +314,7 @@ def test_the_command_prints_the_table(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["--critics", "none,patch70"], "'patch70' is no critic"),
+        (["--critics", "image,none,image"], "'image' is there twice"),
         (["--set", "critic=none"], "choose them with --critics"),
         (["--set", "unet.width=4"], "is not KEY=VALUE"),
         (["--set", "resolution=64"], "80 px"),

@@ -314,7 +314,8 @@ def _translated(
 ) -> UnknownKeyError | InvalidValueError:
     """pydantic's first complaint as one of ours."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "settings"
+    key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return UnknownKeyError(owner, key, cls.model_fields)
-    return InvalidValueError(owner, key, first["input"], first["msg"][:1].lower() + first["msg"][1:])
+    reason = first["msg"].removeprefix("Value error, ")
+    return InvalidValueError(owner, key, first["input"], reason[:1].lower() + reason[1:])

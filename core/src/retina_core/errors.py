@@ -151,13 +151,14 @@ class UnknownKeyError(ConfigError):
 
 
 class InvalidValueError(ConfigError):
-    """A value has the wrong type or lies out of bounds."""
+    """A value has the wrong type or lies out of bounds; without a key: several that cannot be used together."""
 
     def __init__(self, owner: str, key: str, value: object, reason: str) -> None:
         self.owner, self.key, self.value, self.reason = owner, key, value, reason
         where = f"retina {owner} --help" if owner in _COMMANDS else f"retina show {owner}"
         see = "" if owner in _SELF_EXPLAINING else f"; see: {where}"
-        super().__init__(f"{owner}: {key}={value!r:.200} cannot be used: {reason}{see}")
+        what = f"{key}={value!r:.200} cannot be used: " if key else ""
+        super().__init__(f"{owner}: {what}{reason}{see}")
 
 
 class UnknownPresetError(ConfigError):

@@ -56,9 +56,9 @@ class TransferRequest:
         """
         data, evaluators = self.pipeline.data, self.pipeline.evaluators
         if isinstance(data, str) or len(data) < 2:
-            raise InvalidValueError(
-                _OWNER, "data", data, "name two data sets or more, with --data once for each"
-            )
+            told = data if isinstance(data, str) else ",".join(data)
+            reason = "name two data sets or more, with --data once for each"
+            raise InvalidValueError(_OWNER, "data", told, reason)
         places = [os.path.realpath(one) for one in data]
         if twice := [one for one, place in zip(data, places, strict=True) if places.count(place) > 1]:
             raise InvalidValueError(

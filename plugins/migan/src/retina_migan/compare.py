@@ -40,9 +40,11 @@ class Told:
 
 
 def _critics(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:
-    words = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+    words = tuple(word.strip() for word in text.split(","))
     if wrong := [word for word in words if word not in CRITICS]:
         raise click.BadParameter(f"{wrong[0]!r} is no critic; choose from {', '.join(CRITICS)}")
+    if twice := [word for word in CRITICS if words.count(word) > 1]:
+        raise click.BadParameter(f"{twice[0]!r} is there twice; leave one out")
     return words
 
 
