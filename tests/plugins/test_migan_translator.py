@@ -109,6 +109,10 @@ class TestPaper:
         assert (config.l1_weight, config.style_weight) == (10, 10)
         assert (config.content_weight, config.variation_weight, config.segmentation_weight) == (1, 100, 1)
 
+    def test_small_networks_are_allowed_more_variation(self) -> None:
+        for preset in ("quick", "standard"):
+            assert MIGANConfig.resolve("migan", preset).variation_weight == 10
+
 
 class TestNetwork:
     @pytest.mark.parametrize("skips", ["even", "all"])
