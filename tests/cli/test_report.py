@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,16 @@ import pytest
 from PIL import Image
 
 from retina_cli.report import write_report
+from retina_cli.report.charts import groups
 from retina_cli.report.words import counted, duration, number, signed
 from retina_core.errors import PathError, RunFolderError
 from retina_core.evaluation.figures import (
     Bar,
     Bars,
+    BarSeries,
     Curves,
     Gallery,
+    Groups,
     Histogram,
     NearestMaps,
     NearestPair,
@@ -206,6 +210,20 @@ def test_figures_of_every_kind_are_drawn(page):
     assert page.count("<svg") == 2 + 2 + 3 + 1 + 1  # two stages' charts, figures, Dice, a segmenter's loss
     assert "var(--series-1)" in page
     assert "#a1000" not in page
+
+
+@pytest.mark.parametrize(
+    "names", [[str(eyes) for eyes in range(1, 11)], [f"SET_{n} → SET_9" for n in range(9)]]
+)
+def test_each_group_of_a_chart_has_its_name_and_none_lies_over_another(names):
+    bars = tuple(Bar(name, 0.5, 0.4, 0.6) for name in names)
+    svg = str(groups(Groups("Dice", "", "Dice", (BarSeries("REAL", bars),), "")))
+    found = re.findall(r'<text[^>]*? x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]+)</text>', svg)
+    places = {name: (float(x), float(y)) for x, y, name in found}
+    assert set(names) <= set(places)
+    width = 4.5 * max(map(len, names))  # points, of letters of 9
+    for (x, y), (other_x, other_y) in pairwise(places[name] for name in names):
+        assert abs(x - other_x) > width or abs(y - other_y) > 9
 
 
 def test_charts_do_not_share_names(page):

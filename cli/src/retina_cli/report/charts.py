@@ -13,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from retina_core.evaluation.figures import Bar, Bars, Confusion, Curves, Groups, Histogram
 
@@ -52,6 +53,8 @@ POINTS = 300
 """Points of a line at most; longer logs are averaged in as many buckets."""
 GROUP_WIDTH = 0.56
 """How far the series of a group are spread, where groups are 1 apart."""
+MOST_LETTERS = 44
+"""Of all groups' names together, in one line below a chart."""
 
 
 def curves(figure: Curves) -> Markup:
@@ -88,7 +91,7 @@ def bars(figure: Bars, yardsticks: Sequence[tuple[str, float]] = ()) -> Markup:
     with rc_context({**_STYLE, "axes.grid.axis": "x"}):
         page, axes = _canvas(0.7 + 0.27 * (len(shown) + len(yardsticks)))
         for place, bar in enumerate(shown):
-            _dot(axes, bar, place)
+            _dot(axes, bar, place, _colour(place), lying=True, size=6)
         for place, (_, value) in enumerate(yardsticks):
             height = len(shown) + place
             axes.plot([value], [height], "|", color=_INK, ms=11, mew=1.6)
@@ -102,28 +105,28 @@ def bars(figure: Bars, yardsticks: Sequence[tuple[str, float]] = ()) -> Markup:
 
 
 def groups(figure: Groups) -> Markup:
-    """Dots with their intervals, the series beside each other in each group."""
+    """Dots with their intervals, the series beside each other in each group; names that find no room below stand aside."""
     names = list(dict.fromkeys(bar.label for series in figure.series for bar in series.bars))
-    with rc_context(_STYLE):
-        page, axes = _canvas(2.1)
+    lying = sum(map(len, names)) > MOST_LETTERS
+    with rc_context({**_STYLE, "axes.grid.axis": "x" if lying else "y"}):
+        page, axes = _canvas(0.8 + 0.4 * len(names) if lying else 2.1)
         for place, series in enumerate(figure.series):
             aside = GROUP_WIDTH * ((place + 0.5) / len(figure.series) - 0.5)
             for bar in series.bars:
-                _upright(axes, bar, names.index(bar.label) + aside, _colour(place))
+                _dot(axes, bar, names.index(bar.label) + aside, _colour(place), lying=lying, size=5)
             axes.plot([], [], "o", color=_colour(place), ms=5, label=series.name)
-        axes.set_xticks(range(len(names)), names)
-        axes.set_xlim(-0.6, len(names) - 0.4)
-        axes.set_ylim(bottom=0)
-        _finish(axes, figure.x_label, figure.y_label, legend=len(figure.series) > 1)
+        legend = len(figure.series) > 1
+        if lying:
+            axes.set_yticks(range(len(names)), names)
+            axes.set_ylim(len(names) - 0.4, -0.6)
+            axes.set_xlim(left=0)
+            _finish(axes, figure.y_label, figure.x_label, legend=legend)
+        else:
+            axes.set_xticks(range(len(names)), names)
+            axes.set_xlim(-0.6, len(names) - 0.4)
+            axes.set_ylim(bottom=0)
+            _finish(axes, figure.x_label, figure.y_label, legend=legend)
         return _svg(page, figure)
-
-
-def _upright(axes: Axes, bar: Bar, x: float, colour: str) -> None:
-    if bar.value is None:
-        return
-    if bar.low is not None and bar.high is not None:
-        axes.plot([x, x], [bar.low, bar.high], color=colour, lw=3, alpha=0.35, solid_capstyle="round")
-    axes.plot([x], [bar.value], "o", color=colour, ms=5, clip_on=False)
 
 
 def confusion(figure: Confusion) -> Markup:
@@ -146,11 +149,16 @@ def confusion(figure: Confusion) -> Markup:
         return _svg(page, figure)
 
 
-def _dot(axes: Axes, bar: Bar, place: int) -> None:
-    colour = _colour(place)
+def _dot(axes: Axes, bar: Bar, along: float, colour: str, *, lying: bool, size: float) -> None:
+    """A value and its interval, across the place ``along`` an axis."""
+    if bar.value is None:
+        return
+    value, place = [bar.value], [along]
+    axes.plot(*((value, place) if lying else (place, value)), "o", color=colour, ms=size, clip_on=False)
     if bar.low is not None and bar.high is not None:
-        axes.plot([bar.low, bar.high], [place, place], color=colour, lw=3, alpha=0.35, solid_capstyle="round")
-    axes.plot([bar.value or 0], [place], "o", color=colour, ms=6)
+        ends, places = [bar.low, bar.high], [along, along]
+        drawn = (ends, places) if lying else (places, ends)
+        axes.plot(*drawn, color=colour, lw=3, alpha=0.35, solid_capstyle="round")
 
 
 def _canvas(height_inches: float) -> tuple[Figure, Axes]:
@@ -166,7 +174,8 @@ def _finish(axes: Axes, x_label: str, y_label: str, *, legend: bool) -> None:
     axes.set_axisbelow(True)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.locator_params(axis="x", nbins=6)
+    if isinstance(axes.xaxis.get_major_locator(), MaxNLocator):  # of names none is left out
+        axes.locator_params(axis="x", nbins=6)
     if axes.get_xlim()[1] >= 10_000:
         axes.xaxis.set_major_formatter("{x:,.0f}")
     if legend and axes.get_legend_handles_labels()[0]:
