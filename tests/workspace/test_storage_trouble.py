@@ -174,6 +174,8 @@ from retina_core import FitOptions, Registry, fit
 from retina_core.errors import StorageError
 from retina_core.testing import tiny_eyes
 registry = Registry.discover()
+spec = registry.stage("label-generator:dcgan")
+registry.stage_class(spec), registry.config_class(spec)  # imported while root, whose home nobody else may look into
 if os.getuid() == 0:
     os.setgroups([]); os.setgid({nobody}); os.setuid({nobody})
 try:

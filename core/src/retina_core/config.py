@@ -303,10 +303,8 @@ def _type_name(field: FieldInfo) -> str:
 
 
 def _bounds_of(constraint: object) -> list[tuple[str, object]]:
-    slots = ("ge", "gt", "le", "lt")
-    return [
-        (name, getattr(constraint, name)) for name in slots if getattr(constraint, name, None) is not None
-    ]
+    found = ((name, getattr(constraint, name, None)) for name in ("ge", "gt", "le", "lt"))
+    return [(name, value) for name, value in found if value is not None]
 
 
 def _translated(
