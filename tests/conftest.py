@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 WHOLE_SECONDS = 900
 """From start to end, however many processes share the tests."""
@@ -24,6 +25,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell starts what it puts into the background: what the tests start and interrupt would ignore Ctrl-C too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes to draw says something of the machine, which others share, and nothing of what is tested.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 spent: Counter[str] = Counter()
 began = time.monotonic()

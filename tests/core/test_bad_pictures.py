@@ -479,7 +479,11 @@ MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "HSV", "PA
 ENDINGS = ["png", "tif", "jpg", "gif", "bmp", "webp", "ppm"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     mode=st.sampled_from(MODES),
     ending=st.sampled_from(ENDINGS),

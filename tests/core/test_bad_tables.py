@@ -284,7 +284,11 @@ def test_a_channel_name_is_a_folder_of_that_name_or_refused(
     assert os.listdir(folder) == [found]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     st.lists(
         st.dictionaries(

@@ -83,7 +83,11 @@ class TestFinding:
             opened(readers, folders.chase(), reader=name)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(content=st.one_of(st.binary(max_size=40), st.text('image,grade;"01.\n', max_size=60).map(str.encode)))
 def test_any_table_is_read_or_named(tmp_path: Path, content: bytes) -> None:
     for name in ("grades.csv", "classes.csv"):
