@@ -14,7 +14,7 @@ from retina_core.evaluation.shares import SweepTable
 from retina_core.formats.lock import sole_use
 from retina_core.registry import Registry
 from retina_core.run_plan import RunPlan
-from retina_core.sweep import SweepRequest, carry_out_sweep, sweep_plan
+from retina_core.sweep import SweepRequest, carry_out_sweep, sweep_plan, whole_numbers
 from retina_core.training.lessons import annotated
 from retina_core.training.options import FitOptions
 
@@ -88,11 +88,8 @@ def parse_eyes(text: str) -> tuple[int, ...]:
     Raises:
         InvalidValueError: a word is no whole number, below 1 or there twice.
     """
-    words = [word.strip() for word in text.split(",")]
-    if wrong := [word for word in words if not (word.isascii() and word.isdigit() and len(word) <= 9)]:
-        reason = f"{wrong[0][:30]!r} is no whole number; write numbers of training eyes with commas between"
-        raise InvalidValueError(_OWNER, "eyes", text, reason)
-    return checked_eyes(map(int, words))
+    expected = "of training eyes; write them with commas between"
+    return checked_eyes(whole_numbers(_OWNER, "eyes", text, expected))
 
 
 def checked_eyes(numbers: Iterable[int]) -> tuple[int, ...]:

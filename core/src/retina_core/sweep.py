@@ -130,13 +130,20 @@ def parse_shares(text: str) -> tuple[int, ...]:
     Raises:
         InvalidValueError: a word is no whole number, or the shares cannot be swept over.
     """
+    expected = "from 0 to 99; write shares in per cent with commas between"
+    return checked_shares(whole_numbers("sweep", "mix", text, expected))
+
+
+def whole_numbers(owner: str, key: str, text: str, expected: str) -> list[int]:
+    """Whole numbers with commas between, in the order of ``text``.
+
+    Raises:
+        InvalidValueError: a word is none, or has more than nine digits.
+    """
     words = [word.strip() for word in text.split(",")]
     if wrong := [word for word in words if not (word.isascii() and word.isdigit() and len(word) <= 9)]:
-        reason = (
-            f"{wrong[0][:30]!r} is no whole number from 0 to 99; write shares in per cent with commas between"
-        )
-        raise InvalidValueError("sweep", "mix", text, reason)
-    return checked_shares(map(int, words))
+        raise InvalidValueError(owner, key, text, f"{wrong[0][:30]!r} is no whole number {expected}")
+    return [int(word) for word in words]
 
 
 def checked_shares(mix: Iterable[int]) -> tuple[int, ...]:

@@ -66,7 +66,7 @@ def cuts(
             found[channel] = Cut(annotators.threshold, "as asked for")
         elif channel in card.thresholds:
             found[channel] = Cut(card.thresholds[channel], "the stage's own")
-        elif eyes := _annotated(train, channel):
+        elif eyes := eyes_to_choose_on(annotators, channel, train):
             ranking = _ranked(stage, eyes, channel, precision)
             dice = ranking.best_dice()
             told = f"the best on {len(eyes)} annotated training eyes (Dice {dice:.2f})"
@@ -78,12 +78,17 @@ def cuts(
     return found
 
 
-def chooses(annotators: Annotators, channels: Sequence[str], train: Sequence[Sample]) -> bool:
-    """Whether ``cuts`` looks at annotated training eyes for any of the channels."""
-    if annotators.card is None or annotators.threshold is not None:
-        return False
-    open_ = [channel for channel in channels if channel not in annotators.card.thresholds]
-    return any(_annotated(train, channel) for channel in open_)
+def eyes_to_choose_on(annotators: Annotators, channel: str, train: Sequence[Sample]) -> list[Sample]:
+    """The first training eyes that somebody annotated for the channel, on which ``cuts`` chooses its threshold.
+
+    None where nothing is marked in them, and where a threshold is asked for or the stage carries one.
+    """
+    card = annotators.card
+    if card is None or annotators.threshold is not None or channel in card.thresholds:
+        return []
+    eyes = [s for s in train if channel in s.labels and channel not in s.weak][:EYES]
+    marked = (eye.facts is None or bool(eye.facts.labels[channel].fov_share) for eye in eyes)
+    return eyes if any(marked) else []
 
 
 def weak_maps(
@@ -97,13 +102,6 @@ def weak_maps(
         channel: np.where((plane > thresholds[channel]) & fov, np.uint8(255), np.uint8(0))
         for channel, plane in whole_planes(segmenter, sample, tuple(thresholds), precision)
     }
-
-
-def _annotated(train: Sequence[Sample], channel: str) -> list[Sample]:
-    """The first training eyes that somebody annotated for the channel; none where nothing is marked in them."""
-    eyes = [s for s in train if channel in s.labels and channel not in s.weak][:EYES]
-    marked = (eye.facts is None or bool(eye.facts.labels[channel].fov_share) for eye in eyes)
-    return eyes if any(marked) else []
 
 
 def _ranked(segmenter: Segmenter, eyes: Sequence[Sample], channel: str, precision: Precision) -> Ranking:

@@ -11,7 +11,7 @@ from typing import Any
 
 from retina_core.annotation.card import annotation_card
 from retina_core.annotation.grades import fill_in_grades
-from retina_core.annotation.maps import LEAST_DICE, Cut, chooses, cuts, weak_maps
+from retina_core.annotation.maps import LEAST_DICE, Cut, cuts, eyes_to_choose_on, weak_maps
 from retina_core.annotation.opening import open_photographs
 from retina_core.annotation.request import Annotators, digest_of, held_out, learners, refuse_nothing
 from retina_core.annotation.telling import counted
@@ -235,9 +235,9 @@ class _Work:
         """Id -> its part, where grades or thresholds follow from one: no later split may test on what these have seen."""
         if self.split is None:
             return {}
-        if self.annotators.grader is None and not chooses(
-            self.annotators, self._lacking, self.split.train.samples
-        ):
+        train = self.split.train.samples
+        chosen_on = (eyes_to_choose_on(self.annotators, channel, train) for channel in self._lacking)
+        if self.annotators.grader is None and not any(chosen_on):
             return {}
         tested = {sample.id for sample in self.split.test}
         return {sample.id: "test" if sample.id in tested else "train" for sample in self.dataset}

@@ -36,7 +36,7 @@ def request_digest(
         # Where weights lie says nothing of what they are.
         "config": config.model_dump(mode="json", exclude=WHERE),
         "channels": channels,
-        "lessons": [[lesson.start, [content_of(s) for s in lesson.dataset.samples]] for lesson in lessons],
+        "lessons": [[lesson.start, [_content_of(s) for s in lesson.dataset.samples]] for lesson in lessons],
         "seed": options.seed,
         "precision": options.precision,
         "init": read_card(init).files if init else None,
@@ -45,7 +45,7 @@ def request_digest(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def content_of(sample: Sample) -> str | list[object]:
+def _content_of(sample: Sample) -> str | list[object]:
     """What stands for a sample where it is asked whether a training is the same."""
     return sample.identity if sample.framing == USUAL else [sample.identity, list(sample.framing)]
 
